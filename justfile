@@ -1,0 +1,56 @@
+# Arguments reach a recipe as "$@", so that quoted ones stay whole.
+set positional-arguments
+
+journal := "examples/journal-driver/Cargo.toml"
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# Run what CI runs: format, lints, docs, tests, report (profile: fast or full).
+check profile="fast":
+    scripts/test {{ profile }}
+
+# Format everything.
+fmt:
+    cargo fmt --all
+    cargo fmt --manifest-path {{ journal }}
+
+# Lint everything; a warning is an error.
+lint:
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo clippy --manifest-path {{ journal }} --all-targets --all-features -- -D warnings
+
+# Build the documentation; a warning is an error.
+docs *args:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps "$@"
+
+# Run the workspace's tests, doctests included: `just test -p storage-api`.
+test *args:
+    cargo test --workspace "$@"
+
+# Run the conformance suite on the memory and the journal driver.
+suite *args:
+    cargo test -p storage-memory --test conformance -- "$@"
+    cargo test --manifest-path {{ journal }} --test conformance -- "$@"
+
+# Print the matrix of drivers and clauses from the suite's last run: `just report --json FILE`.
+report *args:
+    cargo run -q -p storage-conformance --bin conformance-report -- "$@"
+
+# Measure.
+bench *args:
+    cargo run --release -p storage-bench -- "$@"
+
+# Run the main job, on its example where no arguments are given: `just spool --help`.
+spool *args:
+    cargo run --release -- "$@"
+
+# Check licences, advisories, bans and sources (needs cargo-deny and the network).
+deny:
+    cargo deny check
+    cargo deny --manifest-path {{ journal }} check
+
+# Write examples/webhooks.jsonl again.
+webhooks:
+    python3 examples/make-webhooks.py

@@ -1,0 +1,99 @@
+//! Lists of arguments with the limit of one call.
+
+use std::ops::Deref;
+
+use super::lease::{Receipt, Retry};
+use crate::error::{Error, Result};
+use crate::limits::BATCH_ITEMS_MAX;
+use crate::numbers::ItemId;
+
+/// At most 10 000 of something, in the order in which they will be treated (clause BATCH-1).
+///
+/// ```
+/// use storage_api::{ItemId, ItemIds};
+///
+/// let ids = ItemIds::new(vec![ItemId::MIN])?;
+/// assert_eq!(ids.len(), 1);
+/// assert!(ItemIds::new(vec![ItemId::MIN; 10_001]).is_err());
+/// # Ok::<(), storage_api::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Bounded<T>(Vec<T>);
+
+/// The receipts of one call.
+pub type Receipts = Bounded<Receipt>;
+/// The ids of one call.
+pub type ItemIds = Bounded<ItemId>;
+/// The retries of one call.
+pub type Retries = Bounded<Retry>;
+
+impl<T> Bounded<T> {
+    /// The list, if it has at most 10 000 entries; otherwise `InvalidArgument`.
+    pub fn new(list: Vec<T>) -> Result<Self> {
+        if list.len() > BATCH_ITEMS_MAX {
+            return Err(Error::limit(
+                "list",
+                0,
+                BATCH_ITEMS_MAX as u64,
+                list.len() as u64,
+                "entries",
+            ));
+        }
+        Ok(Self(list))
+    }
+
+    /// The first 10 000 entries or fewer of an iterator; a longer one is `InvalidArgument`, and is not read to its end.
+    pub fn collect(list: impl IntoIterator<Item = T>) -> Result<Self> {
+        Self::new(list.into_iter().take(BATCH_ITEMS_MAX + 1).collect())
+    }
+
+    /// One entry.
+    pub fn one(entry: T) -> Self {
+        Self(vec![entry])
+    }
+
+    /// The list.
+    pub fn into_vec(self) -> Vec<T> {
+        self.0
+    }
+}
+
+impl<T> Default for Bounded<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Deref for Bounded<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T> TryFrom<Vec<T>> for Bounded<T> {
+    type Error = Error;
+
+    fn try_from(list: Vec<T>) -> Result<Self> {
+        Self::new(list)
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Bounded<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<T> IntoIterator for Bounded<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}

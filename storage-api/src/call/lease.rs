@@ -1,0 +1,352 @@
+//! Leasing: the request, the batch of leased items, and what is done with a lease.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::error::Result;
+use crate::item::{ItemEntry, ItemState, Record, RecordView};
+use crate::names::Note;
+use crate::numbers::{Count, Holder, ItemId, LeaseId, Position};
+use crate::time::Timestamp;
+
+use super::bounded::Receipts;
+
+/// The proof of one lease, and a fencing token: no two leases ever share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Receipt {
+    /// The item.
+    pub item: ItemId,
+    /// The lease.
+    pub lease: LeaseId,
+}
+
+/// What `lease` is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeaseRequest {
+    /// The caller's time: items that have expired by it are passed over (clause LEASE-4).
+    pub now: Timestamp,
+    /// Until when the leases cannot be taken back.
+    pub deadline: Timestamp,
+    /// How many items at most.
+    pub items_max: Count,
+    /// How many payload bytes at most; the first item comes whatever its size (clause LEASE-5).
+    /// `None` is the limit of one answer, 32 MiB, and more than that counts as that.
+    pub bytes_max: Option<u64>,
+    /// Who will hold the leases, if that is to be known (clause LEASE-9).
+    pub holder: Option<Holder>,
+}
+
+impl LeaseRequest {
+    /// Up to `items_max` items until `deadline`, for no holder in particular.
+    pub fn new(now: Timestamp, deadline: Timestamp, items_max: Count) -> Self {
+        Self {
+            now,
+            deadline,
+            items_max,
+            bytes_max: None,
+            holder: None,
+        }
+    }
+
+    /// Stops before the item that would exceed that many payload bytes.
+    #[must_use]
+    pub fn bytes_max(mut self, bytes_max: u64) -> Self {
+        self.bytes_max = Some(bytes_max);
+        self
+    }
+
+    /// Names the holder.
+    #[must_use]
+    pub fn holder(mut self, holder: Holder) -> Self {
+        self.holder = Some(holder);
+        self
+    }
+}
+
+/// One item for a [`LeasedBatch`]: what a driver knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewLease {
+    /// The item.
+    pub item: ItemId,
+    /// Its new lease.
+    pub lease: LeaseId,
+    /// The position that it keeps while leased.
+    pub position: Position,
+    /// Its attempts, this one included.
+    pub attempts: u32,
+    /// Whether it was revived.
+    pub is_revived: bool,
+}
+
+/// Leased items: few buffers and many offsets, so that a large batch costs no allocation per item.
+///
+/// Dropping it ends no lease: they last until they are completed, retried, released, or taken back after the deadline.
+#[derive(Debug, Clone)]
+pub struct LeasedBatch {
+    deadline: Timestamp,
+    holder: Option<Holder>,
+    buffers: Vec<Bytes>,
+    slots: Vec<Slot>,
+    /// By index, ascending; few items have one.
+    notes: Vec<(u32, Note)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    lease: NewLease,
+    buffer: u32,
+    start: u32,
+    end: u32,
+}
+
+impl LeasedBatch {
+    /// A batch without items, for a driver to fill.
+    pub fn new(deadline: Timestamp, holder: Option<Holder>) -> Self {
+        Self {
+            deadline,
+            holder,
+            buffers: Vec::new(),
+            slots: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Makes room for that many items.
+    pub fn reserve(&mut self, items: usize) {
+        self.buffers.reserve(items);
+        self.slots.reserve(items);
+    }
+
+    /// Appends an item whose record has a buffer of its own.
+    pub fn push(&mut self, lease: NewLease, record: &Record, note: Option<&Note>) {
+        let bytes = record.to_shared();
+        let range = 0..bytes.len();
+        self.add_buffer(bytes);
+        self.push_slice(lease, range, note);
+    }
+
+    /// Adds a buffer for the items pushed by [`push_slice`](Self::push_slice) from here on.
+    pub fn add_buffer(&mut self, buffer: Bytes) {
+        self.buffers.push(buffer);
+    }
+
+    /// Appends an item whose record stands at `range` of the buffer added last.
+    ///
+    /// Panics where there is no buffer or the range is outside of it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an answer is far below 4 Gi items and bytes"
+    )]
+    pub fn push_slice(&mut self, lease: NewLease, range: Range<usize>, note: Option<&Note>) {
+        let buffer = self.buffers.len().checked_sub(1);
+        let buffer = buffer.expect("add_buffer comes before push_slice");
+        assert!(
+            range.end <= self.buffers[buffer].len(),
+            "the record lies within the buffer"
+        );
+        if let Some(note) = note {
+            self.notes.push((self.slots.len() as u32, note.clone()));
+        }
+        self.slots.push(Slot {
+            lease,
+            buffer: buffer as u32,
+            start: range.start as u32,
+            end: range.end as u32,
+        });
+    }
+
+    /// How many items.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there was nothing to lease (clause LEASE-6).
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Until when the leases cannot be taken back.
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// Who holds them, if that was said.
+    pub fn holder(&self) -> Option<Holder> {
+        self.holder
+    }
+
+    /// The item at an index below [`len`](Self::len).
+    pub fn get(&self, index: usize) -> Option<LeasedItem<'_>> {
+        (index < self.len()).then_some(LeasedItem { batch: self, index })
+    }
+
+    /// The items in lease order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = LeasedItem<'_>> + DoubleEndedIterator {
+        (0..self.len()).map(|index| LeasedItem { batch: self, index })
+    }
+
+    /// The receipts in lease order, for `complete` and its like.
+    pub fn receipts(&self) -> Receipts {
+        Receipts::new(self.slots.iter().map(Slot::receipt).collect())
+            .expect("a leased batch has at most as many items as a call may have receipts")
+    }
+}
+
+impl Slot {
+    fn receipt(&self) -> Receipt {
+        Receipt {
+            item: self.lease.item,
+            lease: self.lease.lease,
+        }
+    }
+}
+
+/// One item of a [`LeasedBatch`].
+#[derive(Clone, Copy)]
+pub struct LeasedItem<'a> {
+    batch: &'a LeasedBatch,
+    index: usize,
+}
+
+impl<'a> LeasedItem<'a> {
+    /// The id of the item.
+    pub fn id(&self) -> ItemId {
+        self.slot().lease.item
+    }
+
+    /// The receipt that completes, retries, releases or extends it.
+    pub fn receipt(&self) -> Receipt {
+        self.slot().receipt()
+    }
+
+    /// How often it was leased, this time included.
+    pub fn attempts(&self) -> u32 {
+        self.slot().lease.attempts
+    }
+
+    /// The position that it keeps while leased.
+    pub fn position(&self) -> Position {
+        self.slot().lease.position
+    }
+
+    /// Until when the lease cannot be taken back.
+    pub fn deadline(&self) -> Timestamp {
+        self.batch.deadline
+    }
+
+    /// The note of the last retry that left one.
+    pub fn note(&self) -> Option<&'a Note> {
+        let at = self
+            .batch
+            .notes
+            .binary_search_by_key(&self.index, |(index, _)| *index as usize)
+            .ok()?;
+        Some(&self.batch.notes[at].1)
+    }
+
+    /// When it expires; `None` for a revived item.
+    pub fn expire_at(&self) -> Option<Timestamp> {
+        if self.slot().lease.is_revived {
+            None
+        } else {
+            self.record().expire_at()
+        }
+    }
+
+    /// The record.
+    pub fn record(&self) -> RecordView<'a> {
+        let slot = self.slot();
+        let buffer = &self.batch.buffers[slot.buffer as usize];
+        RecordView::trusted(&buffer[slot.start as usize..slot.end as usize])
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &'a [u8] {
+        self.record()
+            .payload()
+            .expect("a driver leases whole records")
+    }
+
+    /// The payload, shared: it keeps the buffer alive, and copies nothing.
+    pub fn shared_payload(&self) -> Bytes {
+        self.batch.buffers[self.slot().buffer as usize].slice_ref(self.payload())
+    }
+
+    /// The kind of the item, empty where it has none.
+    pub fn kind(&self) -> &'a str {
+        self.record().attributes().kind
+    }
+
+    /// The whole item, as listing shows it.
+    pub fn to_entry(&self) -> ItemEntry {
+        let slot = self.slot();
+        let buffer = &self.batch.buffers[slot.buffer as usize];
+        let record = buffer.slice(slot.start as usize..slot.end as usize);
+        let state = ItemState::Leased {
+            position: slot.lease.position,
+            lease: slot.lease.lease,
+            deadline: self.batch.deadline,
+            holder: self.batch.holder,
+        };
+        let mut entry = ItemEntry::new(self.id(), Record::trusted(record), state);
+        entry.attempts = self.attempts();
+        entry.note = self.note().cloned();
+        entry.is_revived = slot.lease.is_revived;
+        entry
+    }
+
+    fn slot(&self) -> &'a Slot {
+        &self.batch.slots[self.index]
+    }
+}
+
+impl std::fmt::Debug for LeasedItem<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.to_entry().fmt(f)
+    }
+}
+
+/// Where a retry sends an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RetryTo {
+    /// Ready again: at the tail, or where it stood if the partition says so (clause RETRY-1).
+    Now,
+    /// Scheduled until then; as `Now` where that has passed (clause RETRY-2).
+    At(Timestamp),
+    /// Dead, rejected (clause RETRY-3).
+    Dead,
+}
+
+/// One retry: which lease, where to, and what to remember.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Retry {
+    /// The lease that ends.
+    pub receipt: Receipt,
+    /// Where the item goes.
+    pub to: RetryTo,
+    /// A note that stays until it is replaced; `None` keeps the one that is there (clause RETRY-5).
+    pub note: Option<Note>,
+}
+
+impl Retry {
+    /// A retry without a note.
+    pub fn new(receipt: Receipt, to: RetryTo) -> Self {
+        Self {
+            receipt,
+            to,
+            note: None,
+        }
+    }
+
+    /// Leaves a note of 0 to 1024 bytes; a longer one is `InvalidArgument`.
+    pub fn with_note<N>(mut self, note: N) -> Result<Self>
+    where
+        N: TryInto<Note>,
+        crate::Error: From<N::Error>,
+    {
+        self.note = Some(note.try_into()?);
+        Ok(self)
+    }
+}

@@ -1,0 +1,220 @@
+//! What a backend says of itself.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What an `Ok` means (clause DUR-1). Ordered: a later one promises more.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// Gone with the process.
+    #[default]
+    None,
+    /// Survives the end of the process, SIGKILL included.
+    ProcessCrash,
+    /// Survives the loss of power.
+    PowerLoss,
+}
+
+impl Durability {
+    /// Every durability, the weakest first.
+    pub const ALL: [Self; 3] = [Self::None, Self::ProcessCrash, Self::PowerLoss];
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::ProcessCrash => "process-crash",
+            Self::PowerLoss => "power-loss",
+        })
+    }
+}
+
+/// What only some backends can do. Constant for an opened backend, and tested in both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Capability {
+    /// Overlapping calls on a partition see one strict order (clause CONC-2).
+    StrictOrder,
+    /// The state is there again after `close` and reopening (clause DUR-2).
+    Reopen,
+    /// `sync` makes everything acknowledged survive the loss of power (clause DUR-4).
+    Sync,
+    /// Several openings of one place work together (clause OPEN-1).
+    Shared,
+    /// `watch` fires for operations through any opening (clause WAKE-1).
+    RemoteWake,
+    /// `verify` checks the stored state.
+    Verify,
+}
+
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Self; 6] = [
+        Self::StrictOrder,
+        Self::Reopen,
+        Self::Sync,
+        Self::Shared,
+        Self::RemoteWake,
+        Self::Verify,
+    ];
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StrictOrder => "strict-order",
+            Self::Reopen => "reopen",
+            Self::Sync => "sync",
+            Self::Shared => "shared",
+            Self::RemoteWake => "remote-wake",
+            Self::Verify => "verify",
+        })
+    }
+}
+
+/// A set of capabilities.
+///
+/// ```
+/// use storage_api::{Capabilities, Capability};
+///
+/// let capabilities = Capabilities::of([Capability::StrictOrder, Capability::Reopen]);
+/// assert!(capabilities.has(Capability::Reopen));
+/// assert!(!capabilities.has(Capability::Shared));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Capabilities(u8);
+
+impl Capabilities {
+    /// The set of those capabilities.
+    pub fn of(capabilities: impl IntoIterator<Item = Capability>) -> Self {
+        Self(
+            capabilities
+                .into_iter()
+                .fold(0, |bits, capability| bits | 1 << capability as u8),
+        )
+    }
+
+    /// Whether a capability is in the set.
+    pub fn has(self, capability: Capability) -> bool {
+        self.0 & (1 << capability as u8) != 0
+    }
+
+    /// The capabilities of the set.
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL
+            .into_iter()
+            .filter(move |capability| self.has(*capability))
+    }
+}
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// What a backend is: constant from opening to closing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Descriptor {
+    /// The name under which the driver is chosen, such as `memory`.
+    pub driver: Cow<'static, str>,
+    /// The version of the driver.
+    pub version: Cow<'static, str>,
+    /// What it can do beyond the contract's core.
+    pub capabilities: Capabilities,
+    /// What its `Ok` means.
+    pub durability: Durability,
+    /// Where it keeps its data, if there is such a place.
+    pub place: Option<String>,
+}
+
+impl Descriptor {
+    /// A descriptor without a place.
+    pub fn new(
+        driver: impl Into<Cow<'static, str>>,
+        version: impl Into<Cow<'static, str>>,
+        capabilities: Capabilities,
+        durability: Durability,
+    ) -> Self {
+        Self {
+            driver: driver.into(),
+            version: version.into(),
+            capabilities,
+            durability,
+            place: None,
+        }
+    }
+
+    /// The same, kept at that place.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
+    }
+}
+
+/// Whether a backend works, found by touching its engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Whether it takes writes.
+    pub is_writable: bool,
+    /// What a person should know, such as why it does not.
+    pub remark: Option<String>,
+}
+
+impl Health {
+    /// Everything works.
+    pub fn good() -> Self {
+        Self {
+            is_writable: true,
+            remark: None,
+        }
+    }
+
+    /// Reads work, writes do not, for that reason.
+    pub fn read_only(remark: impl Into<String>) -> Self {
+        Self {
+            is_writable: false,
+            remark: Some(remark.into()),
+        }
+    }
+}
+
+/// The bytes that a backend uses (clause USE-1).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Bytes used.
+    pub used: u64,
+    /// Bytes allowed, where there is a limit.
+    pub allowed: Option<u64>,
+    /// What the bytes are used for; together they are `used`.
+    pub parts: Vec<(&'static str, u64)>,
+}
+
+impl Usage {
+    /// The usage that is the sum of those parts.
+    pub fn of(parts: Vec<(&'static str, u64)>) -> Self {
+        Self {
+            used: parts.iter().map(|(_, bytes)| bytes).sum(),
+            allowed: None,
+            parts,
+        }
+    }
+
+    /// The same, with a limit.
+    #[must_use]
+    pub fn with_allowed(mut self, allowed: u64) -> Self {
+        self.allowed = Some(allowed);
+        self
+    }
+}
