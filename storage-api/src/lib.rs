@@ -10,6 +10,7 @@ mod call;
 mod clock;
 mod descriptor;
 mod error;
+mod handle;
 mod item;
 mod names;
 mod numbers;
@@ -24,6 +25,9 @@ pub use call::*;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use descriptor::{Capabilities, Capability, Descriptor, Durability, Health, Usage};
 pub use error::{Error, ErrorKind, LimitViolation, Object, Operation, Outcome, Result, RetryHint};
+pub use handle::{
+    ItemPages, LeaseOptions, Maintainer, Metadata, Partition, Storage, Transaction, WriteOutcome,
+};
 pub use item::{
     Attributes, DeadReason, ItemBatch, ItemEntry, ItemState, NewItem, Record, RecordView,
     SealedBatch, State, States,

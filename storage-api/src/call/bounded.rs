@@ -80,6 +80,28 @@ impl<T> TryFrom<Vec<T>> for Bounded<T> {
     }
 }
 
+impl<T, const N: usize> TryFrom<[T; N]> for Bounded<T> {
+    type Error = Error;
+
+    fn try_from(list: [T; N]) -> Result<Self> {
+        Self::new(list.into())
+    }
+}
+
+impl<T: Clone> TryFrom<&[T]> for Bounded<T> {
+    type Error = Error;
+
+    fn try_from(list: &[T]) -> Result<Self> {
+        Self::collect(list.iter().cloned())
+    }
+}
+
+impl<T> From<T> for Bounded<T> {
+    fn from(entry: T) -> Self {
+        Self::one(entry)
+    }
+}
+
 impl<'a, T> IntoIterator for &'a Bounded<T> {
     type Item = &'a T;
     type IntoIter = std::slice::Iter<'a, T>;

@@ -1,6 +1,6 @@
 //! Batches: one buffer of records, written once.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::codec::Attributes;
 use super::record::{self, Fields, Record, RecordView};
@@ -205,11 +205,7 @@ impl ItemBatch {
 
     /// Stamps `created_at` into every record, checksums and freezes them (clause ITEM-6).
     pub fn seal(mut self, now: Timestamp) -> SealedBatch {
-        let mut start = 0;
-        for &end in &self.ends {
-            record::stamp(&mut self.buffer[start..end as usize], now);
-            start = end as usize;
-        }
+        stamp_all(&mut self.buffer, &self.ends, now);
         SealedBatch {
             buffer: self.buffer.into(),
             ends: self.ends,
@@ -232,6 +228,21 @@ impl SealedBatch {
     /// The `now` of the produce, and the `created_at` of every record.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The same items with another `created_at`: for a produce that was refused and is tried again later.
+    ///
+    /// The buffer is copied only where somebody else holds it too.
+    #[must_use]
+    pub fn reseal(self, now: Timestamp) -> Self {
+        let buffer = self.buffer.try_into_mut();
+        let mut buffer = buffer.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        stamp_all(&mut buffer, &self.ends, now);
+        Self {
+            buffer: buffer.freeze(),
+            now,
+            ..self
+        }
     }
 
     /// How many items.
@@ -275,9 +286,34 @@ impl SealedBatch {
     }
 }
 
+fn stamp_all(buffer: &mut [u8], ends: &[u32], now: Timestamp) {
+    let mut start = 0;
+    for &end in ends {
+        record::stamp(&mut buffer[start..end as usize], now);
+        start = end as usize;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_sealed_again_is_the_batch_sealed_then() {
+        let sealed = |now| {
+            let mut batch = ItemBatch::new();
+            batch.push(NewItem::new("first").kind("k")).unwrap();
+            batch.push(NewItem::new("second")).unwrap();
+            batch.seal(Timestamp::from_secs(now))
+        };
+        let earlier = sealed(1);
+
+        let shared = earlier.clone().reseal(Timestamp::from_secs(2));
+        let unique = earlier.reseal(Timestamp::from_secs(2));
+
+        assert_eq!(shared, sealed(2));
+        assert_eq!(unique, sealed(2));
+    }
 
     #[test]
     fn every_limit_of_an_item_holds_at_it_and_refuses_above() {

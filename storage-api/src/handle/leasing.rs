@@ -1,0 +1,198 @@
+//! Leasing: maintain first, then lease, and wait where there is nothing.
+
+use std::time::Duration;
+
+use tracing::{Instrument, debug_span};
+
+use super::Partition;
+use crate::call::{LeaseRequest, LeasedBatch};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::numbers::{Count, Holder};
+use crate::time::Timestamp;
+
+/// How a lease is taken.
+///
+/// ```
+/// use std::time::Duration;
+/// use storage_api::{Holder, LeaseOptions};
+///
+/// let options = LeaseOptions::new(100, Duration::from_secs(30))
+///     .bytes_max(1 << 20)
+///     .holder(Holder::new(17)?)
+///     .wait(Duration::from_secs(10));
+/// # Ok::<(), storage_api::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseOptions {
+    items_max: usize,
+    lease_for: Duration,
+    bytes_max: Option<u64>,
+    holder: Option<Holder>,
+    wait: Duration,
+}
+
+impl LeaseOptions {
+    /// Up to `items_max` items (1 to 10 000) for that time, at once.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let options = storage_api::LeaseOptions::new(1, Duration::from_secs(30));
+    /// ```
+    pub fn new(items_max: usize, lease_for: Duration) -> Self {
+        Self {
+            items_max,
+            lease_for,
+            bytes_max: None,
+            holder: None,
+            wait: Duration::ZERO,
+        }
+    }
+
+    /// Stops before the item that would exceed that many payload bytes; the first comes whatever its size (clause LEASE-5).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let options = storage_api::LeaseOptions::new(100, Duration::from_secs(30)).bytes_max(1 << 20);
+    /// ```
+    #[must_use]
+    pub fn bytes_max(mut self, bytes_max: u64) -> Self {
+        self.bytes_max = Some(bytes_max);
+        self
+    }
+
+    /// Says who holds the leases (clause LEASE-9).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use storage_api::{Holder, LeaseOptions};
+    /// let options = LeaseOptions::new(1, Duration::from_secs(30)).holder(Holder::new(17)?);
+    /// # Ok::<(), storage_api::Error>(())
+    /// ```
+    #[must_use]
+    pub fn holder(mut self, holder: Holder) -> Self {
+        self.holder = Some(holder);
+        self
+    }
+
+    /// Waits up to that long for something to become ready.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use storage_api::LeaseOptions;
+    /// let options = LeaseOptions::new(1, Duration::from_secs(30)).wait(Duration::from_secs(10));
+    /// ```
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+}
+
+impl Partition {
+    /// Maintains until nothing is due, then takes up to `items_max` ready items for that time (clauses LEASE-1 to LEASE-6).
+    ///
+    /// With nothing to lease the batch is empty. `items_max` is 1 to 10 000, anything else `InvalidArgument`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
+    /// # let storage = storage_api::Storage::new(storage_memory::MemoryBackend::new());
+    /// # let partition = storage.create_partition(("emails", 0), Default::default()).await?;
+    /// use std::time::Duration;
+    ///
+    /// partition.produce(["a", "b"]).await?;
+    /// let leased = partition.lease(10, Duration::from_secs(30)).await?;
+    /// let payloads: Vec<&[u8]> = leased.iter().map(|item| item.payload()).collect();
+    /// assert_eq!(payloads, [b"a", b"b"]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn lease(&self, items_max: usize, lease_for: Duration) -> Result<LeasedBatch> {
+        self.lease_with(LeaseOptions::new(items_max, lease_for))
+            .await
+    }
+
+    /// As [`lease`](Self::lease), with everything that can be said, and waiting where that is asked for.
+    ///
+    /// The wait ends at the first ready item, at an error, or with an empty batch. No wake-up is lost, and what becomes due
+    /// meanwhile is maintained. Dropping the future while it waits leases nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
+    /// # let storage = storage_api::Storage::new(storage_memory::MemoryBackend::new());
+    /// # let partition = storage.create_partition(("emails", 0), Default::default()).await?;
+    /// use std::time::Duration;
+    /// use storage_api::LeaseOptions;
+    ///
+    /// let patient = LeaseOptions::new(1, Duration::from_secs(30)).wait(Duration::from_secs(60));
+    /// let (leased, produced) = tokio::join!(partition.lease_with(patient), partition.produce(["hello"]));
+    /// produced?;
+    /// assert_eq!(leased?.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    pub async fn lease_with(&self, options: LeaseOptions) -> Result<LeasedBatch> {
+        let items_max = Count::new(options.items_max)
+            .map_err(|error| error.during(Operation::Lease, self.id()))?;
+        let span = debug_span!("lease", partition = %self.id(), items_max = items_max.get());
+        let leasing = async {
+            let now = self.storage().now();
+            let (batch, _) = self.lease_at(now, items_max, &options).await?;
+            if !batch.is_empty() || options.wait.is_zero() {
+                return Ok(batch);
+            }
+            let until = now.saturating_add(options.wait);
+            self.lease_until(until, items_max, &options).await
+        };
+        leasing.instrument(span).await
+    }
+
+    async fn lease_until(
+        &self,
+        until: Timestamp,
+        items_max: Count,
+        options: &LeaseOptions,
+    ) -> Result<LeasedBatch> {
+        loop {
+            // Signal, look, wait: what happens after the look fires the signal. A new one each time, so that a partition
+            // deleted and made again is watched, too.
+            let watched = self.backend().watch(self.id()).await;
+            let mut signal = watched.map_err(|error| self.during_lease(error))?;
+            let now = self.storage().now();
+            let (batch, next_due) = self.lease_at(now, items_max, options).await?;
+            if !batch.is_empty() || now >= until {
+                return Ok(batch);
+            }
+            let wake_at = next_due.map_or(until, |due| due.min(until));
+            tokio::select! {
+                () = signal.fired() => {}
+                () = self.storage().clock().sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    /// Maintains, leases, and says when something will be due next.
+    async fn lease_at(
+        &self,
+        now: Timestamp,
+        items_max: Count,
+        options: &LeaseOptions,
+    ) -> Result<(LeasedBatch, Option<Timestamp>)> {
+        let maintained = self.maintain_until(now).await;
+        let maintained = maintained.map_err(|error| self.during_lease(error))?;
+        let deadline = now.saturating_add(options.lease_for);
+        let mut request = LeaseRequest::new(now, deadline, items_max);
+        request.bytes_max = options.bytes_max;
+        request.holder = options.holder;
+        let batch = self.backend().lease(self.id(), request).await?;
+        Ok((batch, maintained.next_due))
+    }
+
+    /// What a look before the lease was refused for, the lease is refused for; what is broken keeps its own words.
+    fn during_lease(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Closed => Error::closed(Operation::Lease),
+            ErrorKind::NotFound | ErrorKind::Unavailable => {
+                error.during(Operation::Lease, self.id())
+            }
+            _ => error,
+        }
+    }
+}
