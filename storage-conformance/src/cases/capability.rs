@@ -1,0 +1,5 @@
+//! Capabilities: claimed ones work, others are refused cleanly.
+
+use crate::case::Case;
+
+pub(super) const CASES: &[Case] = &[];

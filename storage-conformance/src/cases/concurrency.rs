@@ -1,0 +1,5 @@
+//! Concurrency: calls that overlap, and calls that are dropped.
+
+use crate::case::Case;
+
+pub(super) const CASES: &[Case] = &[];

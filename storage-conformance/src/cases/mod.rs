@@ -1,0 +1,114 @@
+//! Every case, by area.
+//!
+//! To add one: write an `async fn` in the file of its area, add its name and its clauses to the list at the top of that file,
+//! and its id to `cases.txt`.
+
+mod capability;
+mod commit;
+mod concurrency;
+mod durability;
+mod errors;
+mod finish;
+mod lease;
+mod limits;
+mod listing;
+mod metadata;
+mod open_close;
+mod partitions;
+mod produce;
+mod restore;
+mod signals;
+mod time;
+
+use crate::case::Case;
+
+/// The lists of the areas, in the order in which they run.
+const AREAS: &[&[Case]] = &[
+    partitions::CASES,
+    produce::CASES,
+    lease::CASES,
+    finish::CASES,
+    time::CASES,
+    listing::CASES,
+    restore::CASES,
+    metadata::CASES,
+    commit::CASES,
+    durability::CASES,
+    open_close::CASES,
+    limits::CASES,
+    errors::CASES,
+    signals::CASES,
+    concurrency::CASES,
+    capability::CASES,
+];
+
+/// Every case.
+pub fn all() -> Vec<Case> {
+    AREAS.iter().copied().flatten().copied().collect()
+}
+
+/// The case of an id.
+pub fn find(id: &str) -> Option<Case> {
+    AREAS
+        .iter()
+        .copied()
+        .flatten()
+        .find(|case| case.id == id)
+        .copied()
+}
+
+/// The list that is pinned in `cases.txt`: level, id and clauses of every case, by id.
+pub fn pinned_list() -> String {
+    let mut lines: Vec<_> = all()
+        .iter()
+        .map(|case| format!("{} {} {}\n", case.level, case.id, case.clauses.join(" ")))
+        .collect();
+    lines.sort();
+    lines.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_the_pinned_one() {
+        let pinned = include_str!("../../cases.txt");
+        let list = pinned_list();
+
+        let gone = pinned
+            .lines()
+            .filter(|line| !list.lines().any(|one| one == *line));
+        let new = list
+            .lines()
+            .filter(|line| !pinned.lines().any(|one| one == *line));
+        let difference: Vec<_> = gone
+            .map(|line| format!("- {line}"))
+            .chain(new.map(|line| format!("+ {line}")))
+            .collect();
+
+        assert!(
+            difference.is_empty(),
+            "cases.txt differs from the cases; apply this if it is meant, or write the output of \
+             `conformance-report --list` there:\n{}",
+            difference.join("\n")
+        );
+    }
+
+    #[test]
+    fn ids_are_unique_and_plain() {
+        let mut ids: Vec<_> = all().iter().map(|case| case.id).collect();
+        for id in &ids {
+            let is_plain = |part: &str| {
+                part.chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            };
+            let (area, sentence) = id.split_once("::").unwrap();
+            assert!(is_plain(area) && is_plain(sentence), "{id}");
+        }
+
+        ids.sort_unstable();
+
+        assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "{ids:?}");
+    }
+}

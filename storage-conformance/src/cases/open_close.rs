@@ -1,0 +1,5 @@
+//! Opening and closing.
+
+use crate::case::Case;
+
+pub(super) const CASES: &[Case] = &[];

@@ -1,0 +1,439 @@
+//! The report, made from the record files of one or more drivers and from nothing else.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::clauses::CLAUSES;
+use crate::record::{self, CaseRecord, DRIVER_FILE, DriverRecord, Verdict};
+
+/// What the records say of all drivers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// One entry per driver, by name.
+    pub drivers: Vec<DriverReport>,
+}
+
+/// What the records say of one driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DriverReport {
+    /// Its name.
+    pub name: String,
+    /// `conformant`, `non-conformant` or `incomplete`.
+    pub verdict: DriverVerdict,
+    /// Its version.
+    pub version: String,
+    /// The suite that wrote the records.
+    pub suite: String,
+    /// The profile that it was built with.
+    pub profile: String,
+    /// How many record files were refused, as another suite or build wrote them.
+    pub refused_records: usize,
+    /// Every case of the suite.
+    pub cases: Vec<CaseReport>,
+}
+
+/// What the records say of one case of one driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaseReport {
+    /// Its id.
+    pub id: String,
+    /// The clauses that it proves.
+    pub clauses: Vec<String>,
+    /// What it found.
+    pub verdict: Verdict,
+    /// Why, where that is not clear by itself.
+    pub reason: Option<String>,
+}
+
+/// Whether a driver is what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DriverVerdict {
+    /// Every case that applies passed.
+    Conformant,
+    /// A case did not pass, known or not.
+    NonConformant,
+    /// None failed, but some were not run.
+    Incomplete,
+}
+
+impl std::fmt::Display for DriverVerdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Conformant => "conformant",
+            Self::NonConformant => "non-conformant",
+            Self::Incomplete => "incomplete",
+        })
+    }
+}
+
+impl Report {
+    /// Reads every driver's records from those directories, each of which holds a directory per driver.
+    ///
+    /// A directory that is missing holds nothing; a file that cannot be read or understood is an error.
+    pub fn read(directories: &[PathBuf]) -> std::io::Result<Self> {
+        let mut drivers = Vec::new();
+        for directory in directories {
+            for entry in entries(directory)? {
+                if entry.join(DRIVER_FILE).is_file() {
+                    drivers.push(DriverReport::read(&entry)?);
+                }
+            }
+        }
+        drivers.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { drivers })
+    }
+
+    /// Whether there is a driver, and all are conformant.
+    pub fn is_conformant(&self) -> bool {
+        let mut verdicts = self.drivers.iter().map(|driver| driver.verdict);
+        !self.drivers.is_empty() && verdicts.all(|verdict| verdict == DriverVerdict::Conformant)
+    }
+
+    /// The matrix of drivers against clauses, and below it whatever did not pass.
+    pub fn to_markdown(&self) -> String {
+        let mut text = String::new();
+        self.write_markdown(&mut text)
+            .expect("writing into a string does not fail");
+        text
+    }
+
+    fn write_markdown(&self, text: &mut String) -> std::fmt::Result {
+        let names: Vec<_> = self.drivers.iter().map(|one| one.name.as_str()).collect();
+        writeln!(text, "| clause | {} |", names.join(" | "))?;
+        writeln!(text, "|---|{}", "---|".repeat(names.len()))?;
+        let row = |text: &mut String, head: &str, cell: &dyn Fn(&DriverReport) -> String| {
+            let cells: Vec<_> = self.drivers.iter().map(cell).collect();
+            writeln!(text, "| {head} | {} |", cells.join(" | "))
+        };
+        row(text, "**verdict**", &|driver| {
+            format!("**{}**", driver.verdict)
+        })?;
+        row(text, "version", &|driver| driver.version.clone())?;
+        for clause in CLAUSES {
+            row(text, clause, &|driver| driver.cell(clause))?;
+        }
+        writeln!(
+            text,
+            "\n✓ passed, ✗ failed, △ known deviation, – does not apply, ? not run; the figure is the number of cases."
+        )?;
+        for driver in &self.drivers {
+            driver.write_remarks(text)?;
+        }
+        Ok(())
+    }
+}
+
+impl DriverReport {
+    fn read(directory: &Path) -> std::io::Result<Self> {
+        let plan: DriverRecord = parse(&directory.join(DRIVER_FILE))?;
+        let mut records = BTreeMap::new();
+        for path in entries(directory)? {
+            let is_record =
+                path.extension().is_some_and(|end| end == "json") && !path.ends_with(DRIVER_FILE);
+            if is_record {
+                let record: CaseRecord = parse(&path)?;
+                records.insert(record.id.clone(), record);
+            }
+        }
+        Ok(Self::merge(plan, records))
+    }
+
+    /// Sets the records against the plan, and the plan against the suite of this build.
+    fn merge(plan: DriverRecord, mut records: BTreeMap<String, CaseRecord>) -> Self {
+        let before = records.len();
+        records.retain(|_, record| record.origin == plan.origin && record.driver == plan.name);
+        let refused_records = before - records.len();
+
+        let own_suite = record::suite_id();
+        let is_own_suite = plan.origin.suite == own_suite;
+        let not_run = |reason: String| (Verdict::NotRun, Some(reason));
+        let cases: Vec<_> = plan
+            .cases
+            .into_iter()
+            .map(|planned| {
+                let (verdict, reason) = match (records.remove(&planned.id), planned.inapplicable) {
+                    _ if !is_own_suite => not_run(format!(
+                        "its records come from suite {}; this is suite {own_suite}; run the tests again",
+                        plan.origin.suite
+                    )),
+                    (_, Some(reason)) => (Verdict::NotApplicable, Some(reason)),
+                    (Some(record), None) => (record.verdict, record.reason),
+                    (None, None) => not_run("no record of this build of the tests".to_owned()),
+                };
+                CaseReport {
+                    id: planned.id,
+                    clauses: planned.clauses,
+                    verdict,
+                    reason,
+                }
+            })
+            .collect();
+        Self {
+            name: plan.name,
+            verdict: driver_verdict(&cases),
+            version: plan.version,
+            suite: plan.origin.suite,
+            profile: plan.origin.profile,
+            refused_records,
+            cases,
+        }
+    }
+
+    /// The cell of a clause: the worst verdict, and how many cases stand behind it.
+    fn cell(&self, clause: &str) -> String {
+        let of = |verdicts: &[Verdict]| {
+            let cases = self.cases.iter().filter(|case| {
+                case.clauses.iter().any(|one| one == clause) && verdicts.contains(&case.verdict)
+            });
+            cases.count()
+        };
+        let marks = [
+            ("✗", of(&[Verdict::Fail, Verdict::StaleDeviation])),
+            ("△", of(&[Verdict::Deviation])),
+            ("?", of(&[Verdict::NotRun])),
+            ("✓", of(&[Verdict::Pass])),
+            ("–", of(&[Verdict::NotApplicable])),
+        ];
+        let shown: Vec<_> = marks
+            .iter()
+            .filter(|(_, cases)| *cases > 0)
+            .map(|(mark, cases)| format!("{mark} {cases}"))
+            .collect();
+        shown.join(", ")
+    }
+
+    fn write_remarks(&self, text: &mut String) -> std::fmt::Result {
+        let count = |verdict| {
+            self.cases
+                .iter()
+                .filter(|one| one.verdict == verdict)
+                .count()
+        };
+        writeln!(
+            text,
+            "\n**{}** {}: {}. {} of {} cases passed, {} do not apply, {} were not run. Suite {}, {} build.",
+            self.name,
+            self.version,
+            self.verdict,
+            count(Verdict::Pass),
+            self.cases.len(),
+            count(Verdict::NotApplicable),
+            count(Verdict::NotRun),
+            self.suite,
+            self.profile
+        )?;
+        if self.refused_records > 0 {
+            writeln!(
+                text,
+                "{} record files of another suite or build were refused.",
+                self.refused_records
+            )?;
+        }
+        // One line per reason: a hundred cases that were not run have one.
+        let mut remarks: BTreeMap<(Verdict, &str), Vec<&str>> = BTreeMap::new();
+        for case in &self.cases {
+            if case.verdict != Verdict::Pass {
+                let reason = case.reason.as_deref().unwrap_or("no reason given");
+                let reason = reason.lines().next().unwrap_or_default();
+                let ids = remarks.entry((case.verdict, reason)).or_default();
+                ids.push(&case.id);
+            }
+        }
+        if !remarks.is_empty() {
+            writeln!(text)?;
+        }
+        for ((verdict, reason), ids) in remarks {
+            const SHOWN_MAX: usize = 6;
+            let shown: Vec<_> = ids
+                .iter()
+                .take(SHOWN_MAX)
+                .map(|id| format!("`{id}`"))
+                .collect();
+            let rest = match ids.len().saturating_sub(SHOWN_MAX) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            writeln!(text, "- {verdict}: {}{rest}: {reason}", shown.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+fn driver_verdict(cases: &[CaseReport]) -> DriverVerdict {
+    let has = |verdict| cases.iter().any(|case| case.verdict == verdict);
+    if has(Verdict::Fail) || has(Verdict::Deviation) || has(Verdict::StaleDeviation) {
+        DriverVerdict::NonConformant
+    } else if has(Verdict::NotRun) || !has(Verdict::Pass) {
+        DriverVerdict::Incomplete
+    } else {
+        DriverVerdict::Conformant
+    }
+}
+
+/// Where runs of this machine leave their records: `$STORAGE_CONFORMANCE_DIR`; else `conformance` in the target directory that
+/// the running binary stands in (or `$CARGO_TARGET_DIR`, or `target`) and in those of the crates below `examples`.
+pub fn default_directories() -> Vec<PathBuf> {
+    if let Some(directory) = std::env::var_os("STORAGE_CONFORMANCE_DIR") {
+        return vec![directory.into()];
+    }
+    let target = record::own_target_directory()
+        .or_else(|| std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("target"));
+    let mut directories = vec![target.join("conformance")];
+    // Crates outside of the workspace have a target directory of their own.
+    for example in entries(Path::new("examples")).unwrap_or_default() {
+        directories.push(example.join("target").join("conformance"));
+    }
+    directories
+}
+
+/// The paths in a directory, sorted; none where there is no directory.
+fn entries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let found = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found?,
+    };
+    let mut paths = found
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> std::io::Result<T> {
+    let named = |reason: String| std::io::Error::other(format!("{}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| {
+        named(format!(
+            "not a record of this suite ({error}); remove it and run the tests again"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases;
+    use crate::harness::{Claims, DriverInfo};
+    use crate::record::RecordDirectory;
+
+    /// A directory with the records of one driver that passed all cases but the last, which has none.
+    fn recorded(claims: &Claims) -> (tempfile::TempDir, RecordDirectory) {
+        let root = tempfile::tempdir().unwrap();
+        let records = RecordDirectory::at(root.path().join("mine"));
+        let info = DriverInfo::new("mine", "1.2.3");
+        records
+            .write_driver(&DriverRecord::new(&info, claims, &[]))
+            .unwrap();
+        let all = cases::all();
+        for case in &all[..all.len() - 1] {
+            let record = CaseRecord::new("mine", case, Verdict::Pass, None);
+            records.write_case(&record).unwrap();
+        }
+        (root, records)
+    }
+
+    fn read(root: &tempfile::TempDir) -> DriverReport {
+        let mut report = Report::read(&[root.path().to_owned()]).unwrap();
+        report.drivers.remove(0)
+    }
+
+    fn last_case() -> crate::Case {
+        *cases::all().last().unwrap()
+    }
+
+    #[test]
+    fn a_case_without_a_record_makes_a_driver_incomplete() {
+        let (root, records) = recorded(&Claims::all());
+        let before = read(&root);
+
+        let record = CaseRecord::new("mine", &last_case(), Verdict::Pass, None);
+        records.write_case(&record).unwrap();
+        let after = read(&root);
+
+        assert_eq!(before.verdict, DriverVerdict::Incomplete);
+        assert_eq!(before.cases.last().unwrap().verdict, Verdict::NotRun);
+        assert_eq!(after.verdict, DriverVerdict::Conformant);
+    }
+
+    #[test]
+    fn a_failure_a_deviation_and_a_stale_one_each_make_it_non_conformant() {
+        for verdict in [Verdict::Fail, Verdict::Deviation, Verdict::StaleDeviation] {
+            let (root, records) = recorded(&Claims::all());
+            let record = CaseRecord::new("mine", &last_case(), verdict, Some("why".into()));
+            records.write_case(&record).unwrap();
+
+            assert_eq!(read(&root).verdict, DriverVerdict::NonConformant);
+        }
+    }
+
+    #[test]
+    fn records_of_another_suite_or_build_do_not_count() {
+        type Change = fn(&mut record::Origin);
+        let changes: [Change; 2] = [
+            |origin| origin.suite.push('x'),
+            |origin| origin.build.push('x'),
+        ];
+        for change in changes {
+            let (root, records) = recorded(&Claims::all());
+            let mut record = CaseRecord::new("mine", &last_case(), Verdict::Pass, None);
+            change(&mut record.origin);
+            records.write_case(&record).unwrap();
+
+            let report = read(&root);
+
+            assert_eq!(report.refused_records, 1);
+            assert_eq!(report.cases.last().unwrap().verdict, Verdict::NotRun);
+        }
+    }
+
+    #[test]
+    fn a_driver_that_another_suite_ran_on_has_run_nothing() {
+        let (root, records) = recorded(&Claims::all());
+        let info = DriverInfo::new("mine", "1.2.3");
+        let mut plan = DriverRecord::new(&info, &Claims::all(), &[]);
+        plan.origin.suite.push('x');
+        records.write_driver(&plan).unwrap();
+
+        let report = read(&root);
+
+        assert_eq!(report.verdict, DriverVerdict::Incomplete);
+        assert!(
+            report
+                .cases
+                .iter()
+                .all(|case| case.verdict == Verdict::NotRun)
+        );
+    }
+
+    #[test]
+    fn the_report_shows_every_clause_and_every_reason() {
+        let claims = storage_api::Capability::ALL
+            .into_iter()
+            .fold(Claims::all(), |claims, one| {
+                claims.without(one, format!("no {one} here"))
+            });
+        let (root, _) = recorded(&claims);
+
+        let report = Report::read(&[root.path().to_owned()]).unwrap();
+        let markdown = report.to_markdown();
+        let json = serde_json::to_value(&report).unwrap();
+
+        for clause in CLAUSES {
+            assert!(markdown.contains(&format!("| {clause} |")), "{clause}");
+        }
+        let is_inapplicable = |case: &crate::Case| case.inapplicable(&claims).is_some();
+        for case in cases::all().iter().filter(|case| is_inapplicable(case)) {
+            let shown = &json["drivers"][0]["cases"];
+            let mut shown = shown.as_array().unwrap().iter();
+            let found = shown.find(|one| one["id"] == case.id).unwrap();
+            assert_eq!(found["verdict"], "not applicable");
+            assert!(found["reason"].as_str().unwrap().contains("here"));
+        }
+        assert_eq!(json["drivers"][0]["verdict"], "incomplete");
+    }
+}
