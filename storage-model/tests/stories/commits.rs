@@ -142,6 +142,12 @@ fn expired_entries_are_absent_and_purged_in_order() {
     put(&mut model, "z", &["later"], Some(at(20)));
     put(&mut model, "z", &["a"], Some(at(10)));
     put(&mut model, "b", &["z"], Some(at(10)));
+    put(
+        &mut model,
+        "b",
+        &["first to be stored, last to go"],
+        Some(at(20)),
+    );
     put(&mut model, "b", &["stays"], None);
 
     assert!(model.get(at(9), &space("z"), &key("a")).unwrap().is_some());
@@ -156,8 +162,17 @@ fn expired_entries_are_absent_and_purged_in_order() {
         let entries = model.contents().metadata.iter();
         entries.map(|entry| entry.entry.key.to_string()).collect()
     };
-    assert_eq!(left(&model), ["stays", "a", "later"]);
-    let purged = model.purge(at(20), Count::MAX).unwrap();
+    assert_eq!(
+        left(&model),
+        ["first to be stored, last to go", "stays", "a", "later"]
+    );
+    let purged = model.purge(at(20), Count::ONE).unwrap();
+    assert_eq!((purged.removed, purged.more), (1, true));
+    assert_eq!(
+        left(&model),
+        ["first to be stored, last to go", "stays", "later"]
+    );
+    let purged = model.purge(at(20), count(2)).unwrap();
     assert_eq!((purged.removed, purged.more), (2, false));
     assert_eq!(model.purge(at(20), Count::MAX).unwrap().removed, 0);
 }
@@ -167,6 +182,7 @@ fn scans_page_both_ways_within_their_range_and_namespace() {
     let mut model = Model::new();
     put(&mut model, "n", &["a", "b", "c", "d"], None);
     put(&mut model, "n2", &["b"], None);
+    put(&mut model, "n3", &["b"], Some(at(-1)));
     let range = KeyRange::new(Some(key("b")), Some(key("d")));
     let all = || ScanRequest::new(space("n"), KeyRange::all());
     let back = || all().direction(Direction::Backward).entries_max(count(3));
@@ -183,9 +199,12 @@ fn scans_page_both_ways_within_their_range_and_namespace() {
     let error = model.scan(at(0), all().after(cursor)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     let page = model.namespaces(None, count(1)).unwrap();
-    let rest = model.namespaces(page.next.as_ref(), count(1)).unwrap();
+    let rest = model.namespaces(page.next.as_ref(), count(2)).unwrap();
     assert_eq!(page.items, [space("n")]);
-    assert_eq!((rest.items, rest.next), (vec![space("n2")], None));
+    let expected = vec![space("n2"), space("n3")];
+    assert_eq!((rest.items, rest.next), (expected, None));
+    let all = model.namespaces(None, Count::MAX).unwrap();
+    assert_eq!(all.items.len(), 3, "each once");
 }
 
 #[test]
@@ -237,6 +256,10 @@ fn a_step_is_judged_by_what_was_there_and_by_what_went_before() {
         request.complete(&home, Receipts::one(again[0]))
     });
     assert_eq!(twice, refused(1, 0, StepFailure::NotFound));
+    let gone = commit(&mut story.model, 0, |request| {
+        request.complete(&home, Receipts::new(vec![again[0], held[0]])?)
+    });
+    assert_eq!(gone, refused(0, 1, StepFailure::NotFound));
     let unborn = commit(&mut story.model, 0, |request| {
         request.produce(&home, batch(&["x"]))?;
         request.delete_items(&home, ids(&[3]))
@@ -279,6 +302,7 @@ fn refusals_of_a_commit_come_in_their_order() {
     request
         .check_version(&space("n"), &key("k"), Version::MIN)
         .unwrap();
+    request.produce(&story.home, ItemBatch::new()).unwrap();
     request.produce(&missing, ItemBatch::new()).unwrap();
     let refused = story.model.commit(request.clone()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NotFound);

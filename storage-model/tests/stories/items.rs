@@ -93,6 +93,18 @@ fn a_dedup_key_outlives_a_completed_item_until_maintain_frees_it() {
 }
 
 #[test]
+fn a_dedup_key_is_free_at_once_where_nothing_keeps_it() {
+    let mut story = Story::plain();
+    let item = || NewItem::new("x").dedup_key("k");
+    story.produce(0, [item()]);
+    let held = story.lease(0, 10, 1);
+
+    story.complete(held[0]);
+
+    assert_eq!(story.produce(0, [item()]), [stored(2)]);
+}
+
+#[test]
 fn dropping_keeps_the_key_and_clearing_frees_it() {
     let config = PartitionConfig::default()
         .with_dedup_for(secs(10))
@@ -135,6 +147,13 @@ fn a_full_partition_refuses_the_whole_batch_and_serves_the_rest() {
         story.produce(0, [item()]),
         [duplicate(1, Some(State::Ready))]
     );
+    story.configure(PartitionConfig::default().with_items_max(1));
+    assert_eq!(
+        story.produce(0, [item()]),
+        [duplicate(1, Some(State::Ready))],
+        "nothing new fits even where there is already too much"
+    );
+    story.configure(PartitionConfig::default().with_items_max(2));
     let held = story.lease(0, 1, 2);
     story.retry(0, held[0], RetryTo::Dead);
     assert!(story.try_produce(0, [NewItem::new("")]).is_err());
@@ -159,14 +178,17 @@ fn clear_removes_in_order_of_id_and_says_what_is_left() {
     assert_eq!(story.all(), [2, 3]);
     let cleared = story.model.clear(&story.home, States::NONE, Count::MAX);
     assert_eq!(cleared.unwrap().removed, 0);
+    let cleared = story
+        .model
+        .clear(&story.home, State::Ready.into(), count(1));
+    assert!(
+        !cleared.unwrap().more,
+        "one was left, and one was asked for"
+    );
 
-    let outcomes = story.model.delete_items(&story.home, ids(&[2, 2, 3]));
+    let outcomes = story.model.delete_items(&story.home, ids(&[2, 2]));
     assert_eq!(
         outcomes.unwrap(),
-        [
-            DeleteOutcome::Deleted,
-            DeleteOutcome::NotFound,
-            DeleteOutcome::Deleted
-        ]
+        [DeleteOutcome::Deleted, DeleteOutcome::NotFound]
     );
 }

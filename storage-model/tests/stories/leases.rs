@@ -231,8 +231,10 @@ fn a_note_stays_until_another_replaces_it() {
 fn revived_items_start_anew_at_the_tail_and_never_expire() {
     let mut story = Story::plain();
     story.produce(0, [NewItem::new("a").expire_at(at(5)), NewItem::new("b")]);
+    story.lease(0, 3, 1);
     story.maintain(5);
     assert_eq!(story.state(1), Some(State::Dead));
+    assert_eq!(story.item(1).unwrap().attempts, 1);
 
     let outcomes = story.model.revive(&story.home, ids(&[2, 1, 1, 9]));
 
@@ -240,6 +242,7 @@ fn revived_items_start_anew_at_the_tail_and_never_expire() {
     assert_eq!(outcomes.unwrap(), [NotDead, Revived, NotDead, NotFound]);
     assert_eq!(story.ready(), [2, 1]);
     assert_eq!(story.item(1).unwrap().expire_at(), None);
+    assert_eq!(story.item(1).unwrap().attempts, 0);
     assert_eq!(story.maintain(1000).handled(), 0);
     assert_eq!(story.lease(1000, 1001, 9).len(), 2);
 }

@@ -106,12 +106,20 @@ fn a_taken_id_position_or_key_is_named_and_stores_nothing() {
         assert_eq!(error.object(), &Object::Item(story.home.clone(), name));
         assert_eq!(story.model, before, "{refused:?}");
     }
-    let other_priority = entry(91, 2, NewItem::new("fits").priority(1));
+    let other_priority = entry(1, 2, NewItem::new("fits").priority(1));
     let batch = RestoreBatch::new(vec![other_priority]).unwrap();
     story
         .model
         .restore(&story.home, batch, Floors::none())
         .unwrap();
+
+    let kept = &story.model.contents().partitions[0].items;
+    let order: Vec<_> = kept.iter().map(|item| item.id.get()).collect();
+    assert_eq!(
+        order,
+        [1, 2, 3],
+        "the id of what has gone is free, and has its place"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use storage_api::{DeadPolicy, NewItem, PartitionConfig, Requeue, State, Timestamp};
+use storage_api::{DeadPolicy, NewItem, PartitionConfig, Requeue, RetryTo, State, Timestamp};
 
 use crate::story::{Story, at, count};
 
@@ -7,7 +7,7 @@ fn scheduled_items_come_to_the_tail_in_order_of_due_time() {
     let mut story = Story::plain();
     story.produce(
         0,
-        [30, 10, 20].map(|secs| NewItem::new("x").enqueue_at(at(secs))),
+        [30, 20, 10].map(|secs| NewItem::new("x").enqueue_at(at(secs))),
     );
     story.produce(1, [NewItem::new("ready")]);
 
@@ -17,7 +17,7 @@ fn scheduled_items_come_to_the_tail_in_order_of_due_time() {
         (done.ready, done.more, done.next_due),
         (2, false, Some(at(30)))
     );
-    assert_eq!(story.ready(), [4, 2, 3]);
+    assert_eq!(story.ready(), [4, 3, 2]);
 }
 
 #[test]
@@ -34,7 +34,8 @@ fn a_slice_says_that_more_is_due() {
         (done.ready, done.more, done.next_due),
         (2, true, Some(at(3)))
     );
-    assert!(!story.maintain(9).more);
+    let done = story.model.maintain(&story.home, at(9), count(1)).unwrap();
+    assert_eq!((done.ready, done.more), (1, false));
 }
 
 #[test]
@@ -79,6 +80,19 @@ fn expiry_comes_before_used_up_attempts_and_both_before_ready() {
         (1, 1, 1, 0)
     );
     assert_eq!(story.ready(), [3]);
+}
+
+#[test]
+fn only_leased_items_are_looked_at_for_their_attempts() {
+    let mut story = Story::plain();
+    story.produce(0, [NewItem::new("x")]);
+    let held = story.lease(0, 10, 1);
+    story.retry(0, held[0], RetryTo::At(at(20)));
+    story.configure(PartitionConfig::default().with_attempts_max(1));
+
+    let done = story.maintain(20);
+
+    assert_eq!((done.ready, done.attempts_exhausted), (1, 0));
 }
 
 #[test]
