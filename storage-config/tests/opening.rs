@@ -1,5 +1,7 @@
 //! What is right in a file is opened: each place once, by built-in drivers and by those that others bring.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
