@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::names::{Key, Namespace, PartitionId};
+use crate::names::{Key, Namespace, PartitionId, QueueName};
 use crate::numbers::ItemId;
 
 /// The result of every fallible call of this crate.
@@ -216,6 +216,8 @@ pub enum Object {
     Backend,
     /// A place on disk or elsewhere, as the user named it.
     Place(String),
+    /// One queue: all of its partitions, and its definition.
+    Queue(QueueName),
     /// One partition.
     Partition(PartitionId),
     /// One item of a partition.
@@ -233,12 +235,19 @@ impl fmt::Display for Object {
         match self {
             Self::Backend => f.write_str("the backend"),
             Self::Place(place) => write!(f, "{}", place.escape_debug()),
+            Self::Queue(name) => write!(f, "queue {name}"),
             Self::Partition(id) => write!(f, "partition {id}"),
             Self::Item(id, item) => write!(f, "item {item} in partition {id}"),
             Self::Namespace(namespace) => write!(f, "namespace {namespace}"),
             Self::Key(namespace, key) => write!(f, "key {key} in namespace {namespace}"),
             Self::Field(field) => f.write_str(field),
         }
+    }
+}
+
+impl From<&QueueName> for Object {
+    fn from(name: &QueueName) -> Self {
+        Self::Queue(name.clone())
     }
 }
 

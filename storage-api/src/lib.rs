@@ -10,6 +10,7 @@ mod call;
 mod clock;
 mod descriptor;
 mod error;
+mod forward;
 mod handle;
 mod item;
 mod names;

@@ -23,12 +23,18 @@ use crate::time::Timestamp;
 /// # Ok::<(), storage_api::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeaseOptions {
-    items_max: usize,
-    lease_for: Duration,
-    bytes_max: Option<u64>,
-    holder: Option<Holder>,
-    wait: Duration,
+    /// How many items at most, 1 to 10 000.
+    pub items_max: usize,
+    /// For how long from now.
+    pub lease_for: Duration,
+    /// How many payload bytes at most, if that is limited.
+    pub bytes_max: Option<u64>,
+    /// Who will hold the leases, if that is to be known.
+    pub holder: Option<Holder>,
+    /// For how long to wait for something to become ready.
+    pub wait: Duration,
 }
 
 impl LeaseOptions {
@@ -129,8 +135,7 @@ impl Partition {
     /// # Ok(()) }
     /// ```
     pub async fn lease_with(&self, options: LeaseOptions) -> Result<LeasedBatch> {
-        let items_max = Count::new(options.items_max)
-            .map_err(|error| error.during(Operation::Lease, self.id()))?;
+        let items_max = self.items_max(&options)?;
         let span = debug_span!("lease", partition = %self.id(), items_max = items_max.get());
         let leasing = async {
             let now = self.storage().now();
@@ -142,6 +147,39 @@ impl Partition {
             self.lease_until(until, items_max, &options).await
         };
         leasing.instrument(span).await
+    }
+
+    /// Maintains and leases at once, without waiting, and says when something will be due next if nothing happens before.
+    ///
+    /// For those who wait for several partitions at a time: take the [`watch`](Self::watch) of each, look with this, wait.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
+    /// # let storage = storage_api::Storage::new(storage_memory::MemoryBackend::new());
+    /// # let partition = storage.create_partition(("emails", 0), Default::default()).await?;
+    /// use std::time::Duration;
+    /// use storage_api::{LeaseOptions, NewItem, Timestamp};
+    ///
+    /// partition.produce([NewItem::new("later").enqueue_at(Timestamp::MAX)]).await?;
+    /// let options = LeaseOptions::new(1, Duration::from_secs(30));
+    /// let (leased, next_due) = partition.lease_or_due(options).await?;
+    /// assert!(leased.is_empty());
+    /// assert_eq!(next_due, Some(Timestamp::MAX));
+    /// # Ok(()) }
+    /// ```
+    pub async fn lease_or_due(
+        &self,
+        options: LeaseOptions,
+    ) -> Result<(LeasedBatch, Option<Timestamp>)> {
+        let items_max = self.items_max(&options)?;
+        let span = debug_span!("lease", partition = %self.id(), items_max = items_max.get());
+        self.lease_at(self.storage().now(), items_max, &options)
+            .instrument(span)
+            .await
+    }
+
+    fn items_max(&self, options: &LeaseOptions) -> Result<Count> {
+        Count::new(options.items_max).map_err(|error| error.during(Operation::Lease, self.id()))
     }
 
     async fn lease_until(

@@ -27,4 +27,3 @@ where
         .try_into()
         .map_err(|error| Error::from(error).during(operation, object))
 }
-

@@ -94,6 +94,16 @@ impl<'a> NewItem<'a> {
         self
     }
 
+    /// Kind, encoding, reference and dedup key, as they are so far.
+    pub fn attributes(&self) -> Attributes<'a> {
+        self.attributes
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
     fn check(&self) -> Result<()> {
         check_len("payload", 0, PAYLOAD_BYTES_MAX, self.payload.len())?;
         check_len("kind", 0, KIND_BYTES_MAX, self.attributes.kind.len())?;
