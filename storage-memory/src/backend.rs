@@ -1,0 +1,224 @@
+//! What is opened, who may enter, how it closes.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use storage_api::{
+    Capabilities, Capability, CommitOutcome, CommitRequest, Descriptor, Durability, Error,
+    ErrorKind, Health, Object, Operation, PartitionId, Result, StorageBackend, Usage,
+};
+
+use crate::metadata::Metadata;
+use crate::numbers::Counter;
+use crate::partition::Partition;
+
+/// What an item costs beyond its record: its entry, its places in the orders, and the slack of the trees.
+const ITEM_INDEX_BYTES: u64 = 280;
+/// What a dedup key costs beyond its bytes.
+const DEDUP_KEY_INDEX_BYTES: u64 = 96;
+/// What a metadata entry costs beyond its key and value.
+const METADATA_ENTRY_BYTES: u64 = 192;
+/// What a partition costs that holds nothing.
+const PARTITION_BYTES: u64 = 1024;
+/// From this many items on a partition is dropped by a thread of its own, so that no caller waits for it.
+const DROPPED_IN_PLACE_ITEMS_MAX: u64 = 10_000;
+
+/// The contract in memory. It starts empty, and its contents go with it.
+///
+/// Each operation runs to its end when it is first polled, without waiting for anything but short locks; a future that
+/// is dropped has therefore either done all or nothing (clause ATOM-2).
+///
+/// ```
+/// use storage_api::{Capability, Durability, StorageBackend};
+/// use storage_memory::MemoryBackend;
+///
+/// let descriptor = MemoryBackend::new().descriptor();
+/// assert_eq!(descriptor.driver, "memory");
+/// assert_eq!(descriptor.durability, Durability::None);
+/// assert!(descriptor.capabilities.has(Capability::StrictOrder));
+/// ```
+pub struct MemoryBackend {
+    /// Every operation reads this lock to its end. Writing it waits for all of them and keeps new ones out, so that
+    /// creating, deleting and closing meet no operation half done. `None` once closed.
+    opened: RwLock<Option<Opened>>,
+}
+
+/// Everything that an open backend holds.
+///
+/// Locks are taken in this order: `opened`, `metadata`, partitions by id. None is held across an await.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) partitions: BTreeMap<PartitionId, Mutex<Partition>>,
+    pub(crate) metadata: RwLock<Metadata>,
+    pub(crate) leases: Counter,
+    pub(crate) versions: Counter,
+    /// No deleted partition gave out an id or position above this one, and every new one starts here (clause ITEM-2).
+    pub(crate) floor: u64,
+}
+
+impl MemoryBackend {
+    /// An empty backend.
+    pub fn new() -> Self {
+        Self {
+            opened: RwLock::new(Some(Opened {
+                partitions: BTreeMap::new(),
+                metadata: RwLock::default(),
+                leases: Counter::above(0),
+                versions: Counter::above(0),
+                floor: 0,
+            })),
+        }
+    }
+
+    /// What is open, for an operation that leaves the set of partitions as it is.
+    pub(crate) fn enter(&self, operation: Operation) -> Result<MappedRwLockReadGuard<'_, Opened>> {
+        RwLockReadGuard::try_map(self.opened.read(), Option::as_ref)
+            .map_err(|_| Error::closed(operation))
+    }
+
+    /// Runs with everything to itself.
+    pub(crate) fn alone<T>(
+        &self,
+        operation: Operation,
+        run: impl FnOnce(&mut Opened) -> Result<T>,
+    ) -> Result<T> {
+        match self.opened.write().as_mut() {
+            Some(opened) => run(opened),
+            None => Err(Error::closed(operation)),
+        }
+    }
+
+    /// Looks at a partition.
+    pub(crate) fn look<T>(
+        &self,
+        operation: Operation,
+        id: &PartitionId,
+        look: impl FnOnce(&Partition) -> Result<T>,
+    ) -> Result<T> {
+        let opened = self.enter(operation)?;
+        look(&opened.partition(operation, id)?.lock())
+    }
+
+    /// Changes a partition, and wakes those who watch it where that is due.
+    pub(crate) fn change<T>(
+        &self,
+        operation: Operation,
+        id: &PartitionId,
+        change: impl FnOnce(&mut Partition, &Opened) -> Result<T>,
+    ) -> Result<T> {
+        let opened = self.enter(operation)?;
+        let mut partition = opened.partition(operation, id)?.lock();
+        let before = partition.outlook();
+        let answer = change(&mut partition, &opened)?;
+        partition.wake_since(before);
+        Ok(answer)
+    }
+}
+
+impl Opened {
+    pub(crate) fn partition(
+        &self,
+        operation: Operation,
+        id: &PartitionId,
+    ) -> Result<&Mutex<Partition>> {
+        self.partitions
+            .get(id)
+            .ok_or_else(|| Error::partition_not_found(operation, id))
+    }
+
+    fn usage(&self) -> Usage {
+        let (mut records, mut indexes) = (0, 0);
+        for partition in self.partitions.values() {
+            let partition = partition.lock();
+            let (keys, key_bytes) = partition.keys.usage();
+            records += partition.index.bytes();
+            indexes += PARTITION_BYTES
+                + ITEM_INDEX_BYTES * partition.items.len() as u64
+                + DEDUP_KEY_INDEX_BYTES * keys
+                + key_bytes;
+        }
+        let (entries, bytes) = self.metadata.read().usage();
+        Usage::of(vec![
+            ("records", records),
+            ("indexes", indexes),
+            ("metadata", bytes + METADATA_ENTRY_BYTES * entries),
+        ])
+    }
+}
+
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not its contents: they may be a million items, and locked by whoever prints.
+        f.debug_struct("MemoryBackend").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl StorageBackend for MemoryBackend {
+    fn descriptor(&self) -> Descriptor {
+        Descriptor::new(
+            "memory",
+            env!("CARGO_PKG_VERSION"),
+            Capabilities::of([Capability::StrictOrder]),
+            Durability::None,
+        )
+    }
+
+    async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome> {
+        self.enter(Operation::Commit)?.commit(&request)
+    }
+
+    async fn health(&self) -> Result<Health> {
+        self.enter(Operation::Health).map(|_| Health::good())
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        self.enter(Operation::Usage).map(|opened| opened.usage())
+    }
+
+    async fn sync(&self) -> Result<()> {
+        drop(self.enter(Operation::Sync)?);
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            Operation::Sync,
+            Object::Backend,
+            "it keeps everything in memory; choose a driver on disk for what must survive",
+        ))
+    }
+
+    async fn close(&self) -> Result<()> {
+        let closed = self.opened.write().take();
+        if let Some(opened) = closed {
+            for (_, partition) in opened.partitions {
+                discard(partition.into_inner());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Wakes those who watch a partition that is no longer there, and gives its memory back.
+pub(crate) fn discard(partition: Partition) {
+    let Partition {
+        items,
+        index,
+        keys,
+        hub,
+        ..
+    } = partition;
+    drop(hub);
+    if items.len() as u64 > DROPPED_IN_PLACE_ITEMS_MAX {
+        let contents = (items, index, keys);
+        // Where no thread is to be had, the contents are dropped here, with the closure that holds them.
+        let _ = std::thread::Builder::new()
+            .name("storage-memory-discard".to_owned())
+            .spawn(move || drop(contents));
+    }
+}

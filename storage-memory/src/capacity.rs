@@ -1,0 +1,110 @@
+//! Whether there is room for what is to be stored (clause LIMIT-2).
+
+use std::collections::BTreeSet;
+
+use storage_api::{ItemEntry, Operation, Result, SealedBatch};
+
+use crate::partition::Partition;
+
+/// What a partition will hold when the steps looked at so far have applied, none of which has yet.
+#[derive(Debug)]
+pub(crate) struct Forecast<'a> {
+    partition: &'a Partition,
+    items: u64,
+    bytes: u64,
+    /// How many numbers the steps will take.
+    new: usize,
+    /// Dedup keys that a step frees.
+    freed: BTreeSet<&'a [u8]>,
+    /// Dedup keys that a step takes.
+    taken: BTreeSet<&'a [u8]>,
+}
+
+impl<'a> Forecast<'a> {
+    /// The partition as it is.
+    pub(crate) fn of(partition: &'a Partition) -> Self {
+        Self {
+            partition,
+            items: partition.index.sums().items(),
+            bytes: partition.index.sums().bytes(),
+            new: 0,
+            freed: BTreeSet::new(),
+            taken: BTreeSet::new(),
+        }
+    }
+
+    /// An item will be completed.
+    pub(crate) fn complete(&mut self, entry: &'a ItemEntry) {
+        self.leave(entry, self.partition.info.config.dedup_for().is_zero());
+    }
+
+    /// An item will be deleted.
+    pub(crate) fn delete(&mut self, entry: &'a ItemEntry) {
+        self.leave(entry, true);
+    }
+
+    fn leave(&mut self, entry: &'a ItemEntry, frees_key: bool) {
+        let view = entry.record.view();
+        self.items -= 1;
+        self.bytes -= view.payload_len() as u64;
+        if let Some(key) = view.dedup_key().filter(|_| frees_key) {
+            self.freed.insert(key);
+        }
+    }
+
+    /// A batch will be produced: `CapacityExceeded` where the part of it that is no duplicate has no room.
+    pub(crate) fn produce(&mut self, operation: Operation, batch: &'a SealedBatch) -> Result<()> {
+        let before = self.items;
+        for view in batch.records() {
+            if let Some(key) = view.dedup_key() {
+                let is_taken = self.partition.keys.owner(key).is_some();
+                if is_taken && !self.freed.contains(key) || !self.taken.insert(key) {
+                    continue;
+                }
+            }
+            self.grow(view.payload_len());
+        }
+        self.expect_room(operation, self.items - before)
+    }
+
+    /// Items will be restored.
+    pub(crate) fn restore(&mut self, operation: Operation, entries: &[ItemEntry]) -> Result<()> {
+        for entry in entries {
+            self.grow(entry.record.view().payload_len());
+        }
+        self.expect_room(operation, entries.len() as u64)
+    }
+
+    fn grow(&mut self, payload_len: usize) {
+        self.items += 1;
+        self.bytes += payload_len as u64;
+        self.new += 1;
+    }
+
+    /// What stores nothing is never refused, however full the partition is.
+    fn expect_room(&self, operation: Operation, stored: u64) -> Result<()> {
+        if stored == 0 {
+            return Ok(());
+        }
+        let partition = self.partition;
+        let config = &partition.info.config;
+        let limits = [
+            (config.items_max(), self.items, "items"),
+            (config.bytes_max(), self.bytes, "payload bytes"),
+        ];
+        for (max, wanted, unit) in limits {
+            if max != 0 && wanted > max {
+                return Err(partition.capacity_exceeded(
+                    operation,
+                    format!(
+                        "it would hold {wanted} {unit} and may hold {max}; complete or delete items, or raise its limit"
+                    ),
+                ));
+            }
+        }
+        if !partition.ids.has(self.new) || !partition.positions.has(self.new) {
+            return Err(partition.capacity_exceeded(operation, "its ids are used up"));
+        }
+        Ok(())
+    }
+}

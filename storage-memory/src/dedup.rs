@@ -1,0 +1,113 @@
+//! Which dedup keys are taken, and until when (clause ITEM-4).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use storage_api::{ItemId, Timestamp};
+
+/// The dedup keys of a partition: those of living items, and those that outlive their items.
+///
+/// A tree and not a hash table: it never stops to move a million keys at once, and gives its memory back.
+#[derive(Debug, Default)]
+pub(crate) struct DedupKeys {
+    owners: BTreeMap<Arc<[u8]>, Owner>,
+    /// Keys whose items have gone, by the time at which `maintain` frees them. One id may have several: an item restored
+    /// under the id of one that has gone may go as well.
+    lingering: BTreeSet<(Timestamp, ItemId, Arc<[u8]>)>,
+    bytes: u64,
+}
+
+/// Who has a dedup key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) id: ItemId,
+    /// Whether the item has gone. Its id alone does not tell: another may have been restored under it.
+    pub(crate) has_gone: bool,
+}
+
+impl DedupKeys {
+    /// The item that has the key, or had it lately.
+    pub(crate) fn owner(&self, key: &[u8]) -> Option<Owner> {
+        self.owners.get(key).copied()
+    }
+
+    /// An item takes a key that is free.
+    pub(crate) fn take(&mut self, key: &[u8], id: ItemId) {
+        self.bytes += key.len() as u64;
+        let owner = Owner {
+            id,
+            has_gone: false,
+        };
+        self.owners.insert(key.into(), owner);
+    }
+
+    /// The key is free at once.
+    pub(crate) fn free(&mut self, key: &[u8]) {
+        if self.owners.remove(key).is_some() {
+            self.bytes -= key.len() as u64;
+        }
+    }
+
+    /// The key of an item that goes stays taken, until `maintain` frees it at `due` or later.
+    pub(crate) fn linger(&mut self, key: &[u8], due: Timestamp) {
+        if let Some((shared, owner)) = self.owners.remove_entry(key) {
+            self.lingering.insert((due, owner.id, shared.clone()));
+            let has_gone = Owner {
+                has_gone: true,
+                ..owner
+            };
+            self.owners.insert(shared, has_gone);
+        }
+    }
+
+    /// When lingering keys are due, and whose they were, in that order.
+    pub(crate) fn due(&self) -> impl Iterator<Item = (Timestamp, ItemId)> {
+        self.lingering.iter().map(|(due, id, _)| (*due, *id))
+    }
+
+    /// Frees a lingering key of an item that has gone.
+    pub(crate) fn free_due(&mut self, due: Timestamp, id: ItemId) {
+        let from = (due, id, Arc::from([]));
+        let first = self.lingering.range(from..).next().cloned();
+        if let Some(first) = first.filter(|first| (first.0, first.1) == (due, id)) {
+            self.lingering.remove(&first);
+            self.free(&first.2);
+        }
+    }
+
+    /// How many keys are taken, and their bytes.
+    pub(crate) fn usage(&self) -> (u64, u64) {
+        (self.owners.len() as u64, self.bytes)
+    }
+}
+
+#[cfg(test)]
+impl DedupKeys {
+    /// Fails unless every key has a living owner or is going to be freed.
+    pub(crate) fn assert_is_of<'a>(
+        &self,
+        entries: impl IntoIterator<Item = &'a storage_api::ItemEntry>,
+    ) {
+        let mut owners = BTreeMap::new();
+        for entry in entries {
+            if let Some(key) = entry.record.view().dedup_key() {
+                let owner = Owner {
+                    id: entry.id,
+                    has_gone: false,
+                };
+                owners.insert(key.into(), owner);
+            }
+        }
+        for (_, id, key) in &self.lingering {
+            let owner = Owner {
+                id: *id,
+                has_gone: true,
+            };
+            let twice = owners.insert(key.clone(), owner);
+            assert_eq!(twice, None, "key {key:?} lives and lingers");
+        }
+        assert_eq!(self.owners, owners, "owners of dedup keys");
+        let bytes: usize = owners.keys().map(|key| key.len()).sum();
+        assert_eq!(self.bytes, bytes as u64, "bytes of dedup keys");
+    }
+}
