@@ -7,9 +7,9 @@ use std::time::Duration;
 use storage_api::limits::NUMBER_MAX;
 use storage_api::{
     CommitOutcome, CommitRequest, Count, Cursor, Error, ErrorKind, Floors, ItemBatch, ItemEntry,
-    ItemId, ItemIds, ItemState, ItemStore, Key, LeaseRequest, ListRequest, Namespace, NewItem,
-    Object, Operation, PartitionConfig, PartitionId, PartitionStore, Position, Receipts, Record,
-    Refusal, RestoreBatch, Retries, Retry, RetryTo, Signal, State, States, StepFailure,
+    ItemId, ItemIds, ItemState, ItemStore, Key, LeaseId, LeaseRequest, ListRequest, Namespace,
+    NewItem, Object, Operation, PartitionConfig, PartitionId, PartitionStore, Position, Receipts,
+    Record, Refusal, RestoreBatch, Retries, Retry, RetryTo, Signal, State, States, StepFailure,
     StorageBackend, Timestamp, Value,
 };
 
@@ -427,4 +427,70 @@ fn a_key_that_outlived_its_item_is_not_that_of_an_item_restored_under_its_id() {
 
     assert_eq!(produced.duplicates()[0].of, ItemId::MIN);
     assert_eq!(produced.duplicates()[0].state, None, "its item has gone");
+}
+
+#[test]
+fn a_key_freed_by_a_commit_counts_when_its_produce_takes_room() {
+    let home = id("q", 0);
+    let backend = MemoryBackend::new();
+    let one = PartitionConfig::default().with_items_max(1);
+    done(backend.create_partition(&home, one)).unwrap();
+    let keyed = || NewItem::new("").dedup_key("k");
+    done(backend.produce(&home, batch([keyed()]).seal(at(0)))).unwrap();
+    let mut request = CommitRequest::new(at(0));
+    let ids = ItemIds::one(ItemId::MIN);
+    request.delete_items(&home, ids).unwrap();
+    request
+        .produce(&home, batch([keyed(), NewItem::new("")]))
+        .unwrap();
+
+    let error = done(backend.commit(request)).unwrap_err();
+
+    assert_eq!(error.kind(), ErrorKind::CapacityExceeded);
+    assert_eq!(done(backend.stats(&home)).unwrap().ready.items, 1);
+}
+
+#[test]
+fn leases_go_on_above_a_restored_one() {
+    let home = id("q", 0);
+    let backend = backend_with(&home);
+    let leased = ItemState::Leased {
+        position: Position::MIN,
+        lease: LeaseId::new(50).unwrap(),
+        deadline: at(1),
+        holder: None,
+    };
+    let items = RestoreBatch::new(vec![entry(1, leased)]).unwrap();
+    done(backend.restore(&home, items, Floors::none())).unwrap();
+    produce(&backend, &home, 1);
+
+    let receipts = lease(&backend, &home, 1).receipts();
+
+    assert_eq!(receipts[0].lease.get(), 51);
+}
+
+#[test]
+fn what_is_given_twice_in_a_restored_batch_is_taken_the_second_time() {
+    let home = id("q", 0);
+    let backend = backend_with(&home);
+    let ready = |position| ItemState::Ready {
+        position: Position::new(position).unwrap(),
+    };
+    let mut same_key = entry(1, ready(2));
+    same_key.id = ItemId::new(2).unwrap();
+    let seconds = [
+        ("id", entry(1, ready(2))),
+        ("position", entry(2, ready(1))),
+        ("dedup key", same_key),
+    ];
+    for (what, second) in seconds {
+        let refused = Object::Item(home.clone(), second.id);
+        let items = RestoreBatch::new(vec![entry(1, ready(1)), second]).unwrap();
+
+        let error = done(backend.restore(&home, items, Floors::none())).unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{what}");
+        assert_eq!(error.object(), &refused, "{what}");
+        assert_eq!(done(backend.stats(&home)).unwrap().items(), 0, "{what}");
+    }
 }

@@ -1,0 +1,292 @@
+//! What is measured, and how.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use storage_api::{
+    ItemBatch, LeasedBatch, ManualClock, NewItem, Partition, PartitionConfig, Result, Retry,
+    RetryTo,
+};
+
+use crate::drivers::Driver;
+use crate::report::Row;
+
+const PAYLOAD: [u8; 100] = [b'x'; 100];
+const BATCHES: [usize; 3] = [1, 100, 1000];
+const DEPTHS: [usize; 2] = [1000, 1_000_000];
+/// How many items are under way in a cell at most: few enough not to change what the depth is, enough that reading the
+/// clock around them (20 ns) is nothing.
+const UNDER_WAY_ITEMS: usize = 1000;
+/// Longer than any run, so that no lease ends but by what is measured.
+const LEASE_FOR: Duration = Duration::from_secs(86_400);
+
+/// How long to measure.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    rounds: usize,
+    /// How long one cell works in one round.
+    cell: Duration,
+}
+
+impl Plan {
+    /// 24 cells of 150 ms in 5 rounds: less than half a minute with the filling.
+    pub(crate) fn quick() -> Self {
+        Self {
+            rounds: 5,
+            cell: Duration::from_millis(150),
+        }
+    }
+
+    /// 24 cells of half a second in 9 rounds: about two minutes.
+    pub(crate) fn full() -> Self {
+        Self {
+            rounds: 9,
+            cell: Duration::from_millis(500),
+        }
+    }
+}
+
+/// What a row is about. In the order in which the report lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verb {
+    Produce,
+    Lease,
+    Complete,
+    Retry,
+    Maintain,
+    FullCycle,
+}
+
+impl Verb {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Produce => "produce",
+            Self::Lease => "lease",
+            Self::Complete => "complete",
+            Self::Retry => "retry",
+            Self::Maintain => "maintain",
+            Self::FullCycle => "full cycle",
+        }
+    }
+}
+
+/// Items per second of each round, by verb, batch and depth.
+type Rates = BTreeMap<(Verb, usize, usize), Vec<f64>>;
+
+/// Measures everything on one driver.
+pub(crate) async fn measure(driver: Driver, plan: &Plan) -> Result<Vec<Row>> {
+    let bar = ProgressBar::new((plan.rounds * DEPTHS.len() * BATCHES.len()) as u64);
+    if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {elapsed}") {
+        bar.set_style(style);
+    }
+
+    let mut places = Vec::new();
+    for depth in DEPTHS {
+        bar.set_message(format!("filling to {depth}"));
+        places.push(Place::fill(driver, depth).await?);
+    }
+    let mut rates = Rates::new();
+    for round in 1..=plan.rounds {
+        bar.set_message(format!("round {round} of {}", plan.rounds));
+        for place in &places {
+            for batch in BATCHES {
+                place.measure(batch, plan.cell, &mut rates).await?;
+                bar.inc(1);
+            }
+        }
+    }
+    bar.finish_and_clear();
+
+    let descriptor = driver.open().descriptor();
+    let row = |((verb, batch, depth), rates): ((Verb, usize, usize), Vec<f64>)| Row {
+        driver: descriptor.driver.to_string(),
+        durability: descriptor.durability.to_string(),
+        operation: verb.name(),
+        batch,
+        payload_bytes: PAYLOAD.len(),
+        depth,
+        producers: 1,
+        items_per_second: median(rates),
+        baseline: None,
+        baseline_items_per_second: None,
+        ratio: None,
+        bytes_per_item: places
+            .iter()
+            .find(|place| place.depth == depth && verb == Verb::Produce)
+            .and_then(|place| place.bytes_per_item),
+        operations_per_sync: None,
+    };
+    Ok(rates.into_iter().map(row).collect())
+}
+
+/// A partition that holds a depth of ready items.
+struct Place {
+    depth: usize,
+    partition: Partition,
+    /// The same partition seen with a clock that is set by hand, so that leases can be made late.
+    late: Partition,
+    clock: ManualClock,
+    /// What an item took of resident memory while the partition was filled, payload included.
+    bytes_per_item: Option<f64>,
+}
+
+impl Place {
+    async fn fill(driver: Driver, depth: usize) -> Result<Self> {
+        let storage = driver.open();
+        let clock = ManualClock::new(storage.now());
+        let partition = storage
+            .create_partition(("bench", 0), PartitionConfig::default())
+            .await?;
+        let late = storage.with_clock(clock.clone()).partition(("bench", 0))?;
+
+        let before = resident_bytes();
+        for _ in 0..depth / 1000 {
+            partition.produce_batch(new_batch(1000)?).await?;
+        }
+        // Pages are counted in thousands of items: a small depth says nothing about one.
+        let bytes_per_item = match (before, resident_bytes()) {
+            (Some(before), Some(after)) if depth >= 100_000 => {
+                Some(after.saturating_sub(before) as f64 / depth as f64)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            depth,
+            partition,
+            late,
+            clock,
+            bytes_per_item,
+        })
+    }
+
+    /// Works a while on every verb with batches of that size.
+    async fn measure(&self, batch: usize, cell: Duration, rates: &mut Rates) -> Result<()> {
+        let mut add = |verb, rate| {
+            rates
+                .entry((verb, batch, self.depth))
+                .or_default()
+                .push(rate);
+        };
+        let [produce, lease, complete] = self.measure_apart(batch, cell).await?;
+        add(Verb::Produce, produce);
+        add(Verb::Lease, lease);
+        add(Verb::Complete, complete);
+        add(Verb::Retry, self.measure_retry(batch, cell).await?);
+        add(Verb::Maintain, self.measure_maintain(batch, cell).await?);
+        add(Verb::FullCycle, self.measure_cycle(batch, cell).await?);
+        Ok(())
+    }
+
+    /// Produces, leases and completes some batches each, and times the three apart.
+    async fn measure_apart(&self, batch: usize, cell: Duration) -> Result<[f64; 3]> {
+        let started = Instant::now();
+        let mut items = 0;
+        let mut times = [Duration::ZERO; 3];
+        while started.elapsed() < cell {
+            let calls = UNDER_WAY_ITEMS / batch;
+            let start = Instant::now();
+            for _ in 0..calls {
+                self.partition.produce_batch(new_batch(batch)?).await?;
+            }
+            times[0] += start.elapsed();
+
+            let mut leased = Vec::with_capacity(calls);
+            let start = Instant::now();
+            for _ in 0..calls {
+                leased.push(self.partition.lease(batch, LEASE_FOR).await?);
+            }
+            times[1] += start.elapsed();
+
+            let start = Instant::now();
+            for batch in &leased {
+                self.partition.complete(batch.receipts()).await?;
+            }
+            times[2] += start.elapsed();
+            items += calls * batch;
+        }
+        Ok(times.map(|time| rate(items, time)))
+    }
+
+    /// Retries what it has leased, to the tail.
+    async fn measure_retry(&self, batch: usize, cell: Duration) -> Result<f64> {
+        let retries = |leased: &LeasedBatch| -> Vec<Retry> {
+            let receipts = leased.iter().map(|item| item.receipt());
+            receipts
+                .map(|receipt| Retry::new(receipt, RetryTo::Now))
+                .collect()
+        };
+        let started = Instant::now();
+        let (mut items, mut time) = (0, Duration::ZERO);
+        while started.elapsed() < cell {
+            let mut calls = Vec::new();
+            for _ in 0..UNDER_WAY_ITEMS / batch {
+                calls.push(retries(&self.partition.lease(batch, LEASE_FOR).await?));
+            }
+            let start = Instant::now();
+            for retries in calls {
+                items += self.partition.retry(retries).await?.len();
+            }
+            time += start.elapsed();
+        }
+        Ok(rate(items, time))
+    }
+
+    /// Takes back what was leased and is late.
+    async fn measure_maintain(&self, batch: usize, cell: Duration) -> Result<f64> {
+        let started = Instant::now();
+        let (mut items, mut time) = (0, Duration::ZERO);
+        while started.elapsed() < cell {
+            for _ in 0..UNDER_WAY_ITEMS / batch {
+                self.late.lease(batch, Duration::from_secs(1)).await?;
+                self.clock.advance(Duration::from_secs(2));
+                let start = Instant::now();
+                items += self.late.maintain().await?.handled();
+                time += start.elapsed();
+            }
+        }
+        Ok(rate(items, time))
+    }
+
+    /// Produces, leases and completes one batch after the other.
+    async fn measure_cycle(&self, batch: usize, cell: Duration) -> Result<f64> {
+        let started = Instant::now();
+        let mut items = 0;
+        while started.elapsed() < cell {
+            for _ in 0..UNDER_WAY_ITEMS / batch {
+                self.partition.produce_batch(new_batch(batch)?).await?;
+                let leased = self.partition.lease(batch, LEASE_FOR).await?;
+                items += self.partition.complete(leased.receipts()).await?.len();
+            }
+        }
+        Ok(rate(items, started.elapsed()))
+    }
+}
+
+/// Building the batch is part of producing: users do it too.
+fn new_batch(items: usize) -> Result<ItemBatch> {
+    let mut batch = ItemBatch::new();
+    for _ in 0..items {
+        batch.push(NewItem::new(&PAYLOAD))?;
+    }
+    Ok(batch)
+}
+
+fn rate(items: usize, time: Duration) -> f64 {
+    items as f64 / time.as_secs_f64()
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+/// The resident memory of this process, where the system tells it.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}

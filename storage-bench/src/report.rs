@@ -1,0 +1,166 @@
+//! The rows, as a table for people and as JSON for programs.
+
+use std::io::{Result, Write};
+
+use serde::Serialize;
+
+/// One figure and what it was measured with. A column that does not apply is null.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Row {
+    pub(crate) driver: String,
+    pub(crate) durability: String,
+    pub(crate) operation: &'static str,
+    pub(crate) batch: usize,
+    pub(crate) payload_bytes: usize,
+    pub(crate) depth: usize,
+    pub(crate) producers: usize,
+    pub(crate) items_per_second: f64,
+    pub(crate) baseline: Option<String>,
+    pub(crate) baseline_items_per_second: Option<f64>,
+    pub(crate) ratio: Option<f64>,
+    pub(crate) bytes_per_item: Option<f64>,
+    pub(crate) operations_per_sync: Option<f64>,
+}
+
+/// Writes one line per operation and batch, with its rates at every depth side by side.
+///
+/// The last column says what is left of the rate at the smallest depth at the largest: 1.00 is all of it.
+pub(crate) fn write_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
+    let mut depths: Vec<usize> = rows.iter().map(|row| row.depth).collect();
+    depths.sort_unstable();
+    depths.dedup();
+
+    let mut head = format!(
+        "{:<8} {:<13} {:<10} {:>6}",
+        "driver", "durability", "operation", "batch"
+    );
+    for depth in &depths {
+        head += &format!(" {:>18}", format!("{} deep", short(*depth as f64)));
+    }
+    writeln!(out, "{head} {:>8}", "kept")?;
+
+    for first in rows.iter().filter(|row| Some(&row.depth) == depths.first()) {
+        let rates: Vec<f64> = depths
+            .iter()
+            .filter_map(|depth| {
+                let is_same = |row: &&Row| {
+                    (&row.driver, row.operation, row.batch, row.depth)
+                        == (&first.driver, first.operation, first.batch, *depth)
+                };
+                rows.iter().find(is_same).map(|row| row.items_per_second)
+            })
+            .collect();
+        let mut line = format!(
+            "{:<8} {:<13} {:<10} {:>6}",
+            first.driver, first.durability, first.operation, first.batch
+        );
+        for rate in &rates {
+            line += &format!(" {:>18}", format!("{} items/s", short(*rate)));
+        }
+        if let [shallow, .., deep] = rates[..] {
+            line += &format!(" {:>8.2}", deep / shallow);
+        }
+        writeln!(out, "{line}")?;
+    }
+
+    for row in rows {
+        if let (Some(bytes), 1) = (row.bytes_per_item, row.batch) {
+            writeln!(
+                out,
+                "{}: {bytes:.0} bytes of resident memory an item at {} deep, {} of them payload",
+                row.driver,
+                short(row.depth as f64),
+                row.payload_bytes
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Three digits and a unit.
+fn short(number: f64) -> String {
+    let (scaled, unit) = if number >= 1e6 {
+        (number / 1e6, " M")
+    } else if number >= 1e3 {
+        (number / 1e3, " k")
+    } else {
+        (number, "")
+    };
+    let digits = if scaled >= 100.0 || scaled.fract() == 0.0 {
+        0
+    } else if scaled >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{scaled:.digits$}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(batch: usize, depth: usize, items_per_second: f64) -> Row {
+        Row {
+            driver: "memory".to_owned(),
+            durability: "none".to_owned(),
+            operation: "lease",
+            batch,
+            payload_bytes: 100,
+            depth,
+            producers: 1,
+            items_per_second,
+            baseline: None,
+            baseline_items_per_second: None,
+            ratio: None,
+            bytes_per_item: None,
+            operations_per_sync: None,
+        }
+    }
+
+    #[test]
+    fn a_line_compares_the_depths_of_one_operation_and_batch() {
+        let rows = [
+            row(1, 1000, 2e6),
+            row(1, 1_000_000, 1.5e6),
+            row(100, 1000, 4e6),
+            row(100, 1_000_000, 1e6),
+        ];
+        let mut table = Vec::new();
+
+        write_table(&rows, &mut table).unwrap();
+
+        let table = String::from_utf8(table).unwrap();
+        let lines: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(lines.len(), 3, "{table}");
+        assert_eq!(lines[1].last(), Some(&"0.75"), "{table}");
+        assert_eq!(lines[2].last(), Some(&"0.25"), "{table}");
+    }
+
+    #[test]
+    fn columns_that_do_not_apply_are_null() {
+        let json = serde_json::to_value(row(1, 1000, 2e6)).unwrap();
+
+        for column in [
+            "baseline",
+            "baseline_items_per_second",
+            "ratio",
+            "bytes_per_item",
+            "operations_per_sync",
+        ] {
+            assert!(json[column].is_null(), "{column}");
+        }
+        assert_eq!(json["items_per_second"], 2e6);
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        assert_eq!(short(999.0), "999");
+        assert_eq!(short(1000.0), "1 k");
+        assert_eq!(short(12_345.0), "12.3 k");
+        assert_eq!(short(1_234_567.0), "1.23 M");
+    }
+}
