@@ -2,9 +2,21 @@
 
 mod backoff;
 mod config;
+mod definition;
+mod placement;
+mod queue;
+mod queues;
+mod route;
 mod storages;
+mod transaction;
 mod units;
 
 pub use backoff::Backoff;
 pub use config::{PARTITIONS_MAX, QueueConfig};
+pub use queue::{
+    Deliveries, Delivery, Queue, QueueItem, QueueItemId, QueuePages, QueueProduced, QueueReceipt,
+    QueueRetry,
+};
+pub use queues::{QueueInfo, Queues};
 pub use storages::{PartitionStorage, Storages};
+pub use transaction::QueueTransaction;
