@@ -33,6 +33,7 @@ impl Debug for Env {
 }
 
 struct Shared {
+    case: &'static str,
     harness: Arc<dyn Harness>,
     place: Box<dyn Place>,
     log: Arc<OperationLog>,
@@ -81,6 +82,12 @@ pub(crate) fn granted<T>(at: &Location<'_>, result: Result<T>) -> T {
     }
 }
 
+/// The answer of a call that must not be refused, or the number of those digits, at the line of the case.
+#[track_caller]
+pub(crate) fn answer_of<T>(result: Result<T>) -> T {
+    granted(Location::caller(), result)
+}
+
 /// The error of a call that must be refused with that kind and must have changed nothing (clause ATOM-1).
 #[track_caller]
 pub(crate) fn refused<T: Debug>(result: Result<T>, kind: ErrorKind) -> Error {
@@ -103,18 +110,25 @@ pub(crate) struct Inapplicable(pub(crate) String);
 
 impl Env {
     pub(crate) fn new(
+        case: &'static str,
         harness: Arc<dyn Harness>,
         place: Box<dyn Place>,
         log: Arc<OperationLog>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
+                case,
                 harness,
                 place,
                 log,
                 opened: Mutex::new(None),
             }),
         }
+    }
+
+    /// The id of the case.
+    pub(crate) fn case(&self) -> &'static str {
+        self.shared.case
     }
 
     /// What the driver claims.
@@ -271,10 +285,10 @@ impl Env {
     #[track_caller]
     pub(crate) fn commit(
         &self,
-        request: CommitRequest,
-    ) -> impl Future<Output = Committed> + Send + use<> {
+        request: impl Into<CommitRequest>,
+    ) -> impl Future<Output = Committed> + Send {
         let at = Location::caller();
-        let env = self.clone();
+        let (env, request) = (self.clone(), request.into());
         async move {
             match granted(at, env.try_commit(request).await) {
                 CommitOutcome::Committed(committed) => committed,
@@ -289,10 +303,10 @@ impl Env {
     #[track_caller]
     pub(crate) fn commit_refused(
         &self,
-        request: CommitRequest,
-    ) -> impl Future<Output = Refusal> + Send + use<> {
+        request: impl Into<CommitRequest>,
+    ) -> impl Future<Output = Refusal> + Send {
         let at = Location::caller();
-        let env = self.clone();
+        let (env, request) = (self.clone(), request.into());
         async move {
             match granted(at, env.try_commit(request).await) {
                 CommitOutcome::Refused(refusal) => refusal,
@@ -304,8 +318,12 @@ impl Env {
     }
 
     /// Commits.
-    pub(crate) async fn try_commit(&self, request: CommitRequest) -> Result<CommitOutcome> {
-        self.backend().await.commit(request).await
+    pub(crate) fn try_commit(
+        &self,
+        request: impl Into<CommitRequest>,
+    ) -> impl Future<Output = Result<CommitOutcome>> + Send {
+        let (env, request) = (self.clone(), request.into());
+        async move { env.backend().await.commit(request).await }
     }
 
     /// Sets one entry that does not expire, and gives its version.

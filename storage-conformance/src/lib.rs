@@ -10,10 +10,12 @@ mod env;
 mod harness;
 mod log;
 mod logged;
+mod model;
 mod part;
 mod record;
 pub mod reference;
 pub mod report;
+mod request;
 mod run;
 
 pub use case::Case;

@@ -5,11 +5,11 @@ use std::panic::Location;
 
 use storage_api::{
     Cleared, CompleteOutcome, Count, DeleteOutcome, ExtendOutcome, Floors, Holder, ItemBatch,
-    ItemEntry, ItemId, ItemIds, LeaseRequest, LeasedBatch, ListRequest, Listing, Maintained,
-    NewItem, Page, PartitionConfig, PartitionId, PartitionInfo, PartitionStats, ProduceOutcome,
-    Produced, Receipt, Receipts, ReleaseOutcome, ReleasedHolder, RestoreBatch, Result, Retries,
-    Retry, RetryOutcome, RetryTo, ReviveOutcome, Signal, State, StateStats, States, Timestamp,
-    UpdateOutcome, Version,
+    ItemEntry, ItemId, ItemIds, ItemState, LeaseRequest, LeasedBatch, ListRequest, Listing,
+    Maintained, NewItem, Page, PartitionConfig, PartitionId, PartitionInfo, PartitionStats,
+    Position, ProduceOutcome, Produced, Receipt, Receipts, ReleaseOutcome, ReleasedHolder,
+    RestoreBatch, Result, Retries, Retry, RetryOutcome, RetryTo, ReviveOutcome, Signal, State,
+    StateStats, States, Timestamp, UpdateOutcome, Version,
 };
 
 use crate::env::{Env, assert_page, count, granted};
@@ -19,6 +19,14 @@ use crate::env::{Env, assert_page, count, granted};
 pub(crate) struct Part {
     env: Env,
     id: PartitionId,
+}
+
+/// One item of each state.
+pub(crate) struct EveryState {
+    pub(crate) ready: ItemId,
+    pub(crate) scheduled: ItemId,
+    pub(crate) leased: ItemEntry,
+    pub(crate) dead: ItemId,
 }
 
 /// The batch of those items.
@@ -52,6 +60,21 @@ pub(crate) fn receipts(entries: &[ItemEntry]) -> Vec<Receipt> {
 /// The ids of items.
 pub(crate) fn ids(entries: &[ItemEntry]) -> Vec<ItemId> {
     entries.iter().map(|entry| entry.id).collect()
+}
+
+/// A whole item at time 0, as listing would show it.
+#[track_caller]
+pub(crate) fn whole<'a>(id: u64, item: impl Into<NewItem<'a>>, state: ItemState) -> ItemEntry {
+    let record = batch([item.into()]).seal(Timestamp::EPOCH).shared_record(0);
+    let id = granted(Location::caller(), ItemId::new(id));
+    ItemEntry::new(id, record, state)
+}
+
+/// Ready at that position.
+#[track_caller]
+pub(crate) fn ready_at(position: u64) -> ItemState {
+    let position = granted(Location::caller(), Position::new(position));
+    ItemState::Ready { position }
 }
 
 /// The payload of an item, as text.
@@ -158,6 +181,34 @@ impl Part {
         let batch = batch(items).seal(now);
         let part = self.clone();
         async move { part.env.backend().await.produce(&part.id, batch).await }
+    }
+
+    /// Produces that many items of every state at time 0, mixed by id, and gives the ids.
+    ///
+    /// Their own order is in no state that of their ids. Ready ones have priorities 200 and 201, scheduled ones are due from
+    /// 1000 downwards, leases end from 2000 downwards, dead ones were rejected.
+    pub(crate) async fn produce_every_state(&self, of_each: u8) -> Vec<ItemId> {
+        let now = Timestamp::EPOCH;
+        let payloads: Vec<_> = (0..4 * of_each).map(|n| format!("item {n}")).collect();
+        let items = (0i64..).zip(&payloads).map(|(n, payload)| {
+            let item = NewItem::new(payload);
+            match n % 4 {
+                0 => item.priority(if n % 8 == 0 { 201 } else { 200 }),
+                1 => item.priority(1),
+                2 => item.enqueue_at(Timestamp::from_micros(1000 - n)),
+                _ => item.priority(0),
+            }
+        });
+        let ids = self.produce(now, items).await;
+        let doomed = self.lease(now, Timestamp::MAX, of_each.into()).await;
+        let doomed = receipts(&doomed).into_iter();
+        let retries = doomed.map(|one| Retry::new(one, RetryTo::Dead));
+        self.retry_all(now, retries).await;
+        for n in 0..of_each {
+            let deadline = Timestamp::from_micros(2000 - i64::from(n));
+            self.lease_one(now, deadline).await;
+        }
+        ids
     }
 
     /// Leases up to that many items.

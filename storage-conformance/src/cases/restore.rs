@@ -1,5 +1,0 @@
-//! Restoring whole items.
-
-use crate::case::Case;
-
-pub(super) const CASES: &[Case] = &[];
