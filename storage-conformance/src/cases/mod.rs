@@ -18,15 +18,25 @@ mod partitions;
 mod produce;
 mod restore;
 mod signals;
+mod staged;
 mod time;
 
 use crate::case::Case;
 
 /// The lists of the areas, in the order in which they run.
 const AREAS: &[&[Case]] = &[
-    partitions::CASES,
-    produce::CASES,
-    lease::CASES,
+    partitions::life::CASES,
+    partitions::names::CASES,
+    partitions::stats::CASES,
+    partitions::mode::CASES,
+    produce::storing::CASES,
+    produce::order::CASES,
+    produce::dedup::CASES,
+    produce::dedup_time::CASES,
+    lease::taking::CASES,
+    lease::deadline::CASES,
+    lease::extend::CASES,
+    lease::holder::CASES,
     finish::CASES,
     time::CASES,
     listing::CASES,
