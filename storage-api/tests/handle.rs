@@ -5,7 +5,7 @@ use std::time::Duration;
 use storage_api::{
     CommitOutcome, DeadReason, Error, ErrorKind, Holder, ItemState, KeyRange, LeaseOptions,
     ListRequest, Maintainer, ManualClock, Mode, NewItem, Operation, Partition, PartitionConfig,
-    Refusal, Result, RetryHint, State, States, StepFailure, Storage, Timestamp,
+    Refusal, Result, RetryHint, State, States, StepFailure, Storage, Timestamp, Transaction,
 };
 use storage_memory::MemoryBackend;
 use tokio::task::JoinHandle;
@@ -515,13 +515,12 @@ async fn transactions_that_conflict_are_all_kept() {
         let storage = storage.clone();
         tokio::spawn(async move {
             storage
-                .transact(async |txn| {
-                    let count = txn
-                        .get("n", "count")
-                        .await?
-                        .map_or(0, |value| value.as_bytes()[0]);
+                .transact(|mut txn| async move {
+                    let count = txn.get("n", "count").await?;
                     tokio::task::yield_now().await;
-                    txn.put("n", "count", vec![count + 1])
+                    let count = count.map_or(0, |value| value.as_bytes()[0]);
+                    txn.put("n", "count", vec![count + 1])?;
+                    Ok((txn, ()))
                 })
                 .await
         })
@@ -530,28 +529,26 @@ async fn transactions_that_conflict_are_all_kept() {
         task.await.unwrap().unwrap();
     }
 
-    let count = storage
-        .metadata("n")
-        .unwrap()
-        .get("count")
-        .await
-        .unwrap()
-        .unwrap();
+    let metadata = storage.metadata("n").unwrap();
+    let count = metadata.get("count").await.unwrap().unwrap();
     assert_eq!(count.value.as_bytes(), [20]);
 }
 
 #[tokio::test]
 async fn a_transaction_that_always_conflicts_ends_unavailable() {
     let (storage, _clock) = storage();
-    let metadata = storage.metadata("n").unwrap();
+    let metadata = &storage.metadata("n").unwrap();
     let mut tries = 0;
 
     let outcome = storage
-        .transact(async |txn| {
+        .transact(|mut txn| {
             tries += 1;
-            txn.get("n", "k").await?;
-            metadata.put("k", "changed").await?;
-            txn.put("n", "k", "mine")
+            async move {
+                txn.get("n", "k").await?;
+                metadata.put("k", "changed").await?;
+                txn.put("n", "k", "mine")?;
+                Ok((txn, ()))
+            }
         })
         .await;
 
@@ -569,37 +566,36 @@ async fn a_transaction_whose_body_fails_applies_nothing_and_is_not_tried_again()
     let mut tries = 0;
 
     let outcome: Result<((), _)> = storage
-        .transact(async |txn| {
+        .transact(|mut txn| {
             tries += 1;
-            txn.put("n", "k", "v")?;
-            Err(Error::invalid("input", "it is wrong"))
+            async move {
+                txn.put("n", "k", "v")?;
+                Err(Error::invalid("input", "it is wrong"))
+            }
         })
         .await;
 
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::InvalidArgument);
     assert_eq!(tries, 1);
-    assert!(
-        storage
-            .metadata("n")
-            .unwrap()
-            .get("k")
-            .await
-            .unwrap()
-            .is_none()
-    );
+    let metadata = storage.metadata("n").unwrap();
+    assert!(metadata.get("k").await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn a_lost_lease_ends_a_transaction_for_good() {
     let (partition, clock) = partition().await;
     partition.produce(["work"]).await.unwrap();
-    let lost = partition.lease(1, LEASE).await.unwrap();
+    let lost = &partition.lease(1, LEASE).await.unwrap();
     clock.advance(LEASE);
     partition.maintain().await.unwrap();
+    let partition = &partition;
 
     let outcome = partition
         .storage()
-        .transact(async |txn| txn.complete(&partition, lost.receipts()))
+        .transact(|mut txn| async move {
+            txn.complete(partition, lost.receipts())?;
+            Ok((txn, ()))
+        })
         .await;
 
     let error = outcome.unwrap_err();
@@ -608,6 +604,28 @@ async fn a_lost_lease_ends_a_transaction_for_good() {
         (ErrorKind::NotFound, RetryHint::Never)
     );
     assert!(error.to_string().contains("has lost its lease"), "{error}");
+}
+
+#[tokio::test]
+async fn a_transaction_in_a_task_may_borrow_what_the_task_owns() {
+    let (partition, _clock) = partition().await;
+    let names = vec!["ann".to_owned(), "bob".to_owned()];
+
+    let task = tokio::spawn(async move {
+        let (partition, names) = (&partition, &names);
+        let body = |mut txn: Transaction| async move {
+            for name in names {
+                txn.put("users", name.as_str(), "{}")?;
+            }
+            txn.get("users", "cid").await?;
+            txn.produce(partition, names)?;
+            Ok((txn, ()))
+        };
+        partition.storage().transact(body).await
+    });
+
+    let (_, committed) = task.await.unwrap().unwrap();
+    assert_eq!(committed.produced[0].stored(), 2);
 }
 
 #[tokio::test]

@@ -377,34 +377,35 @@ impl Storage {
 
     /// Runs `body` in a transaction and commits it; where what it read has changed meanwhile, all of it runs again.
     ///
-    /// An error of the body ends it with nothing applied. After 64 conflicts in a row it is `Unavailable`, `NotApplied`. A
-    /// receipt or id that is not valid is `NotFound`, as trying again cannot help.
+    /// The body takes the transaction and gives it back with its answer: so what it borrows may come from around it, in any
+    /// task. An error of the body ends it with nothing applied. After 64 conflicts in a row it is `Unavailable`, `NotApplied`.
+    /// A receipt or id that is not valid is `NotFound`, as trying again cannot help.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
     /// # let storage = storage_api::Storage::new(storage_memory::MemoryBackend::new());
     /// use storage_api::PartitionConfig;
     ///
-    /// let emails = storage.create_partition(("emails", 0), PartitionConfig::default()).await?;
+    /// let emails = &storage.create_partition(("emails", 0), PartitionConfig::default()).await?;
     /// let (count, committed) = storage
-    ///     .transact(async |txn| {
+    ///     .transact(|mut txn| async move {
     ///         let count = txn.get("users", "count").await?.map_or(0, |value| value.as_bytes()[0]);
     ///         txn.put("users", "count", vec![count + 1])?;
-    ///         txn.produce(&emails, ["welcome"])?;
-    ///         Ok(count + 1)
+    ///         txn.produce(emails, ["welcome"])?;
+    ///         Ok((txn, count + 1))
     ///     })
     ///     .await?;
     /// assert_eq!(count, 1);
     /// assert_eq!(committed.produced[0].stored(), 1);
     /// # Ok(()) }
     /// ```
-    pub async fn transact<T, F>(&self, mut body: F) -> Result<(T, Committed)>
+    pub async fn transact<T, F, B>(&self, mut body: F) -> Result<(T, Committed)>
     where
-        F: AsyncFnMut(&mut Transaction) -> Result<T>,
+        F: FnMut(Transaction) -> B,
+        B: Future<Output = Result<(Transaction, T)>>,
     {
         for _ in 0..TRANSACT_ATTEMPTS_MAX {
-            let mut transaction = self.begin();
-            let value = body(&mut transaction).await?;
+            let (transaction, value) = body(self.begin()).await?;
             if let Some(committed) = transaction.try_commit().await? {
                 return Ok((value, committed));
             }
