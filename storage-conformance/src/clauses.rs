@@ -44,7 +44,11 @@ mod tests {
     #[test]
     fn every_clause_has_a_case() {
         let all = cases::all();
-        let is_proved = |clause: &str| all.iter().any(|case| case.clauses.contains(&clause));
+        // Model runs touch nearly everything; a clause needs a case that is about it.
+        let by_hand = all
+            .iter()
+            .filter(|case| !case.id.starts_with("model::") && !case.id.starts_with("corpus::"));
+        let is_proved = |clause: &str| by_hand.clone().any(|case| case.clauses.contains(&clause));
 
         let unproved: Vec<_> = CLAUSES.iter().filter(|clause| !is_proved(clause)).collect();
 

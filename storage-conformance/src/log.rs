@@ -119,7 +119,7 @@ impl Drop for Pending<'_> {
 }
 
 /// Formats up to the limit and not further, however large the value.
-fn shortened(text: fmt::Arguments<'_>) -> String {
+pub(crate) fn shortened(text: fmt::Arguments<'_>) -> String {
     struct Cut(String);
 
     impl Write for Cut {

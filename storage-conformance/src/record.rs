@@ -225,6 +225,14 @@ impl RecordDirectory {
         }
     }
 
+    /// Writes a sequence that failed beside the records, and gives its path.
+    pub(crate) fn write_candidate(&self, name: &str, text: &str) -> std::io::Result<PathBuf> {
+        let directory = Self(self.0.join("corpus-candidates"));
+        let path = directory.0.join(name);
+        directory.write(&path, text)?;
+        Ok(path)
+    }
+
     fn case_path(&self, id: &str) -> PathBuf {
         self.0.join(format!("{}.json", id.replace("::", "__")))
     }

@@ -104,14 +104,32 @@ fn judge(
 }
 
 fn failure(case: &Case, reason: &str, log: &str) -> Failed {
-    let binary = std::env::current_exe().unwrap_or_default();
+    // A model run has printed its own operations and command.
+    if case.is_long {
+        return reason.into();
+    }
     format!(
-        "{reason}\n\nproves: {}\noperations:\n{log}\n\nrepeat it with: {} --exact {}\n",
+        "{reason}\n\nproves: {}\noperations:\n{log}\n\nrepeat it with: {}\n",
         case.clauses.join(", "),
-        binary.display(),
-        case.id
+        command(case.id)
     )
     .into()
+}
+
+/// The command that runs one case again: cargo's, where cargo runs this process, else that of the binary itself.
+pub(crate) fn command(case: &str) -> String {
+    let binary = std::env::current_exe().unwrap_or_default();
+    let target = binary.file_stem().and_then(|stem| {
+        // cargo puts a hash behind the name of the target.
+        let (target, _) = stem.to_str()?.rsplit_once('-')?;
+        Some(target.to_owned())
+    });
+    match (std::env::var("CARGO_PKG_NAME"), target) {
+        (Ok(package), Some(target)) => {
+            format!("cargo test -p {package} --test {target} -- --exact {case}")
+        }
+        _ => format!("{} --exact {case}", binary.display()),
+    }
 }
 
 /// How a case ended.
@@ -212,7 +230,7 @@ fn work(harness: Arc<dyn Harness>, case: &Case, log: &Arc<OperationLog>) -> Foun
                 Ok(place) => place,
                 Err(error) => panic!("the harness cannot provision a place: {error}"),
             };
-            let env = Env::new(harness, place, log.clone());
+            let env = Env::new(case.id, harness, place, log.clone());
             (case.run)(env.clone()).await;
             env.finish().await;
             drop(env);
@@ -253,7 +271,7 @@ fn keep_panics_of_cases_for_the_record() {
     });
 }
 
-fn panic_text(payload: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload
         .downcast_ref::<String>()
         .map(String::as_str)

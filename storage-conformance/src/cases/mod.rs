@@ -50,6 +50,8 @@ const AREAS: &[&[Case]] = &[
     signals::CASES,
     concurrency::CASES,
     capability::CASES,
+    crate::model::CASES,
+    crate::model::CORPUS,
 ];
 
 /// Every case.
