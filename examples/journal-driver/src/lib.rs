@@ -36,3 +36,7 @@ mod place;
 pub use backend::JournalBackend;
 pub use config::JournalConfig;
 pub use faults::Faults;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
