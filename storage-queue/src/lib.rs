@@ -10,6 +10,7 @@ mod route;
 mod storages;
 mod transaction;
 mod units;
+mod worker;
 
 pub use backoff::Backoff;
 pub use config::{PARTITIONS_MAX, QueueConfig};
@@ -20,3 +21,4 @@ pub use queue::{
 pub use queues::{QueueInfo, Queues};
 pub use storages::{PartitionStorage, Storages};
 pub use transaction::QueueTransaction;
+pub use worker::{Handler, Outcome, RunningWorker, Stopped, Worker, WorkerReport};

@@ -37,7 +37,7 @@ impl Queue {
         I::Item: Into<QueueReceipt>,
     {
         let span = debug_span!("complete", queue = %self.name());
-        let complete = async |partition: &Partition, receipts: Vec<Receipt>| {
+        let complete = |partition: Partition, receipts: Vec<Receipt>| async move {
             partition.complete(receipts).await
         };
         self.by_partition(by_receipt(receipts), complete)
@@ -67,8 +67,9 @@ impl Queue {
         I::Item: Into<QueueReceipt>,
     {
         let span = debug_span!("release", queue = %self.name());
-        let release =
-            async |partition: &Partition, receipts: Vec<Receipt>| partition.release(receipts).await;
+        let release = |partition: Partition, receipts: Vec<Receipt>| async move {
+            partition.release(receipts).await
+        };
         self.by_partition(by_receipt(receipts), release)
             .instrument(span)
             .await
@@ -97,7 +98,7 @@ impl Queue {
         I::Item: Into<QueueReceipt>,
     {
         let span = debug_span!("extend", queue = %self.name());
-        let extend = async |partition: &Partition, receipts: Vec<Receipt>| {
+        let extend = |partition: Partition, receipts: Vec<Receipt>| async move {
             partition.extend(receipts, lease_for).await
         };
         self.by_partition(by_receipt(receipts), extend)
@@ -131,16 +132,23 @@ impl Queue {
         let retries = retries
             .map(|retry| (retry.partition, retry.retry))
             .collect();
-        let retry = async |partition: &Partition, retries: Vec<_>| partition.retry(retries).await;
+        let retry =
+            |partition: Partition, retries: Vec<_>| async move { partition.retry(retries).await };
         self.by_partition(retries, retry).instrument(span).await
     }
 
     /// Makes a call for the entries of each partition, and puts the outcomes back into input order.
-    pub(super) async fn by_partition<T, O>(
+    ///
+    /// The partition is given by value: a call that borrowed it would make a future that cannot be shown to be `Send`.
+    pub(super) async fn by_partition<T, O, F, C>(
         &self,
         entries: Vec<(u32, T)>,
-        call: impl AsyncFn(&Partition, Vec<T>) -> Result<Vec<O>>,
-    ) -> Result<Vec<O>> {
+        call: F,
+    ) -> Result<Vec<O>>
+    where
+        F: Fn(Partition, Vec<T>) -> C,
+        C: Future<Output = Result<Vec<O>>>,
+    {
         let mut groups: BTreeMap<u32, (Vec<usize>, Vec<T>)> = BTreeMap::new();
         for (index, (partition, entry)) in entries.into_iter().enumerate() {
             let group = groups.entry(partition).or_default();
@@ -156,7 +164,7 @@ impl Queue {
                 let mut entries = entries.into_iter().peekable();
                 while entries.peek().is_some() {
                     let chunk = entries.by_ref().take(BATCH_ITEMS_MAX).collect();
-                    called.extend(call(partition, chunk).await?);
+                    called.extend(call(partition.clone(), chunk).await?);
                 }
                 Ok(called)
             };

@@ -176,7 +176,8 @@ impl Queue {
     where
         I: IntoIterator<Item = QueueItemId>,
     {
-        let revive = async |partition: &Partition, ids: Vec<ItemId>| partition.revive(ids).await;
+        let revive =
+            |partition: Partition, ids: Vec<ItemId>| async move { partition.revive(ids).await };
         self.by_partition(by_id(ids), revive).await
     }
 
@@ -219,7 +220,8 @@ impl Queue {
     where
         I: IntoIterator<Item = QueueItemId>,
     {
-        let delete = async |partition: &Partition, ids: Vec<ItemId>| partition.delete(ids).await;
+        let delete =
+            |partition: Partition, ids: Vec<ItemId>| async move { partition.delete(ids).await };
         self.by_partition(by_id(ids), delete).await
     }
 

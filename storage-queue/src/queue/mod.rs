@@ -19,6 +19,7 @@ pub use delivery::{Deliveries, Delivery, QueueReceipt, QueueRetry};
 pub use inspect::{QueueItem, QueueItemId, QueuePages};
 pub use produce::QueueProduced;
 
+pub(crate) use lease::any_fired;
 pub(crate) use produce::Routed;
 
 /// A queue: items spread over partitions, by the settings of its definition. Cheap to clone; clones are one.
