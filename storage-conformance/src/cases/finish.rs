@@ -1,5 +1,0 @@
-//! Completing, retrying, dying, reviving.
-
-use crate::case::Case;
-
-pub(super) const CASES: &[Case] = &[];
