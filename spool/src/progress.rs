@@ -1,0 +1,64 @@
+//! The progress bar, where standard error is a terminal.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often a second the bar is drawn: often enough to look alive, seldom enough to cost nothing.
+const DRAWS_PER_SECOND: u8 = 10;
+
+/// How far the work is. Cheap to clone; clones are one.
+#[derive(Debug, Clone)]
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// A bar on standard error if that is a terminal; otherwise nothing is drawn.
+    pub fn on_terminal() -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self::hidden();
+        }
+        let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
+        let style = "{spinner} {human_pos} done  {per_sec}  {elapsed}  {msg}";
+        Self(ProgressBar::with_draw_target(None, target).with_style(styled(style)))
+    }
+
+    /// Nothing is drawn.
+    pub fn hidden() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
+    /// The whole input is read, so that the end is in sight.
+    pub fn set_total(&self, items: u64) {
+        self.0.set_style(styled(
+            "{bar:30} {human_pos}/{human_len}  {per_sec}  {eta} left  {msg}",
+        ));
+        self.0.set_length(items);
+    }
+
+    /// So many items are done, and so many are dead.
+    pub fn set_done(&self, items: u64, dead: u64) {
+        self.0.set_position(items);
+        if dead > 0 {
+            self.0.set_message(format!("{dead} dead"));
+        }
+    }
+
+    /// Something worth knowing, behind the numbers.
+    pub fn set_message(&self, message: &'static str) {
+        self.0.set_message(message);
+    }
+
+    /// Runs with the bar out of the way.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.0.suspend(write)
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn styled(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is well-formed")
+}
