@@ -37,7 +37,6 @@
 //! | `open`, `opened`, `queues` | what a file becomes |
 //! | `error` | what is wrong, and where |
 
-#![expect(dead_code, reason = "declared queues are made once storage-queue can")]
 mod document;
 mod driver;
 mod error;

@@ -7,7 +7,7 @@ use storage_api::{PartitionConfig, QueueName};
 use storage_queue::QueueConfig;
 
 use crate::document::QueueEntry;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Position};
 use crate::node::Node;
 use crate::units::{ByteSize, TimeSpan};
 
@@ -16,7 +16,9 @@ use crate::units::{ByteSize, TimeSpan};
 pub(crate) struct Declared {
     pub(crate) name: QueueName,
     pub(crate) config: QueueConfig,
-    pub(crate) node: Node,
+    pub(crate) at: Position,
+    /// Where the number of partitions is said, if it is.
+    pub(crate) partitions_at: Option<Position>,
 }
 
 pub(crate) fn declared(
@@ -40,7 +42,8 @@ pub(crate) fn declared(
         queues.push(Declared {
             name: entry.name.clone(),
             config,
-            node: node.clone(),
+            at,
+            partitions_at: node.get("partitions").map(|node| node.at),
         });
     }
     Ok(queues)
