@@ -21,8 +21,8 @@ pub struct Case {
     pub clauses: &'static [&'static str],
     /// The level of the suite at which it came.
     pub level: u32,
-    /// Without which capability it does not apply.
-    pub requires: Option<Capability>,
+    /// Without which capabilities it does not apply.
+    pub requires: [Option<Capability>; 2],
     /// With which capability it does not apply.
     pub excludes: Option<Capability>,
     /// Whether it runs on several threads.
@@ -42,7 +42,7 @@ impl Case {
             id,
             clauses,
             level: 1,
-            requires: None,
+            requires: [None; 2],
             excludes: None,
             is_multi_thread: false,
             is_long: false,
@@ -52,7 +52,13 @@ impl Case {
 
     /// Only for drivers that claim the capability.
     pub(crate) const fn requires(mut self, capability: Capability) -> Self {
-        self.requires = Some(capability);
+        self.requires[0] = Some(capability);
+        self
+    }
+
+    /// And only for drivers that claim this one too.
+    pub(crate) const fn requires_also(mut self, capability: Capability) -> Self {
+        self.requires[1] = Some(capability);
         self
     }
 
@@ -76,10 +82,10 @@ impl Case {
 
     /// Why the case does not apply to a driver of those claims; `None` where it does.
     pub fn inapplicable(&self, claims: &Claims) -> Option<String> {
-        if let Some(needed) = self.requires
-            && let Some(reason) = claims.reason(needed)
-        {
-            return Some(format!("no {needed}: {reason}"));
+        for needed in self.requires.into_iter().flatten() {
+            if let Some(reason) = claims.reason(needed) {
+                return Some(format!("no {needed}: {reason}"));
+            }
         }
         self.excludes
             .filter(|capability| claims.has(*capability))

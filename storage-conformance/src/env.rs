@@ -15,7 +15,7 @@ use storage_api::{
 };
 use tokio::sync::Mutex;
 
-use crate::harness::{Claims, Harness, Place};
+use crate::harness::{Claims, Harness, Place, Spot};
 use crate::log::OperationLog;
 use crate::logged::LoggedBackend;
 use crate::part::Part;
@@ -24,6 +24,8 @@ use crate::part::Part;
 #[derive(Clone)]
 pub struct Env {
     shared: Arc<Shared>,
+    /// Behind the place, so that it is removed after it.
+    spot: Option<Arc<Spot>>,
 }
 
 impl Debug for Env {
@@ -123,6 +125,7 @@ impl Env {
                 log,
                 opened: Mutex::new(None),
             }),
+            spot: None,
         }
     }
 
@@ -211,6 +214,45 @@ impl Env {
             *env.shared.opened.lock().await = Some(backend.clone());
             backend
         }
+    }
+
+    /// Opens a place that was left without closing it; whoever left it may still be on the way out.
+    #[track_caller]
+    pub(crate) fn open_when_left(&self) -> impl Future<Output = Arc<dyn StorageBackend>> + Send {
+        const ATTEMPTS_MAX: usize = 10_000;
+        let at = Location::caller();
+        let env = self.clone();
+        async move {
+            let mut attempts = 0;
+            let backend = loop {
+                attempts += 1;
+                match env.try_open().await {
+                    Err(error)
+                        if error.kind() == ErrorKind::Unavailable && attempts < ATTEMPTS_MAX =>
+                    {
+                        tokio::task::yield_now().await;
+                    }
+                    opened => break granted(at, opened),
+                }
+            };
+            *env.shared.opened.lock().await = Some(backend.clone());
+            backend
+        }
+    }
+
+    /// A fresh place of the same driver, for a case that needs several.
+    pub(crate) async fn elsewhere(&self) -> Self {
+        let spot = Arc::new(Spot::new(self.shared.case));
+        let place = self.shared.harness.provision(&spot).await;
+        let place = place.unwrap_or_else(|error| panic!("cannot provision a place: {error}"));
+        let mut env = Self::new(
+            self.shared.case,
+            self.shared.harness.clone(),
+            place,
+            self.shared.log.clone(),
+        );
+        env.spot = Some(spot);
+        env
     }
 
     /// Makes partition 0 of that queue, with the default configuration.

@@ -5,7 +5,9 @@
 mod case;
 #[doc(hidden)]
 pub mod cases;
+mod change;
 mod clauses;
+mod crash;
 mod env;
 mod harness;
 mod log;

@@ -13,6 +13,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::case::Case;
 use crate::cases;
+use crate::crash;
 use crate::env::{Env, Inapplicable};
 use crate::harness::{Harness, Spot};
 use crate::log::OperationLog;
@@ -27,6 +28,9 @@ const PATIENCE_ROUNDS_MAX: u32 = 3;
 ///
 /// Understands what `cargo test` and `cargo nextest` ask for: listing, filters, exact names, ignored tests.
 pub fn run(harness: impl Harness) -> ExitCode {
+    if let Some(code) = crash::run_as_child(&harness) {
+        return code;
+    }
     let arguments = Arguments::from_args();
     let harness: Arc<dyn Harness> = Arc::new(harness);
     let driver = harness.driver();
@@ -105,7 +109,7 @@ fn judge(
 
 fn failure(case: &Case, reason: &str, log: &str) -> Failed {
     // A model run has printed its own operations and command.
-    if case.is_long {
+    if case.id.starts_with("model::") {
         return reason.into();
     }
     format!(
