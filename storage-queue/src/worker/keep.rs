@@ -22,6 +22,7 @@ pub(super) async fn keep(shared: &Shared) {
         if !early.is_empty() {
             shared.set_prefetch(0);
             release(shared, &early).await;
+            shared.room.notify_one();
         }
         pause = if extend(shared, limit).await {
             third

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use storage_api::limits::BATCH_ITEMS_MAX;
 use storage_api::{
     CompleteOutcome, Error, Outcome as Effect, Partition, Receipt, Result, Retry, RetryOutcome,
     RetryTo,
@@ -44,7 +45,7 @@ pub(super) async fn settle(shared: &Shared) {
         for (number, batch) in batches(shared, ended) {
             let partition = shared.queue.partition(number);
             let partition = partition.expect("a delivery comes from a partition of its queue");
-            store(shared, partition, batch).await;
+            store(shared, partition, &batch).await;
         }
         shared.counters.changed.send_replace(());
     }
@@ -85,12 +86,10 @@ fn batches(shared: &Shared, ended: Vec<Ended>) -> BTreeMap<u32, Batch> {
     batches
 }
 
-async fn store(shared: &Shared, partition: &Partition, batch: Batch) {
+async fn store(shared: &Shared, partition: &Partition, batch: &Batch) {
     let counters = &shared.counters;
-    if !batch.complete.is_empty() {
-        let receipts = batch.complete.as_slice();
-        let complete = || partition.complete(receipts);
-        match persist(shared, complete).await {
+    for receipts in batch.complete.chunks(BATCH_ITEMS_MAX) {
+        match persist(shared, || partition.complete(receipts)).await {
             Ok((outcomes, is_unsure)) => {
                 // After a try of which nobody knows whether it applied, what is gone was most likely completed by it.
                 let is_done = |outcome: &&CompleteOutcome| match outcome {
@@ -102,13 +101,11 @@ async fn store(shared: &Shared, partition: &Partition, batch: Batch) {
                 Counters::add(&counters.completed, done);
                 Counters::add(&counters.lost, outcomes.len() - done);
             }
-            Err(error) => lose(shared, batch.complete.len(), &error),
+            Err(error) => lose(shared, receipts.len(), &error),
         }
     }
-    if !batch.retry.is_empty() {
-        let retries = batch.retry.as_slice();
-        let retry = || partition.retry(retries);
-        match persist(shared, retry).await {
+    for retries in batch.retry.chunks(BATCH_ITEMS_MAX) {
+        match persist(shared, || partition.retry(retries)).await {
             Ok((outcomes, _)) => {
                 for outcome in outcomes {
                     let counter = match outcome {
@@ -119,7 +116,7 @@ async fn store(shared: &Shared, partition: &Partition, batch: Batch) {
                     Counters::add(counter, 1);
                 }
             }
-            Err(error) => lose(shared, batch.retry.len(), &error),
+            Err(error) => lose(shared, retries.len(), &error),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use storage_api::limits::BATCH_ITEMS_MAX;
 use storage_api::{Clock, LeaseOptions, Timestamp};
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -98,9 +99,13 @@ impl Shared {
     /// How many items to lease now: as many as slots are free, and those that will soon be.
     ///
     /// Zero until at least one slot would stand idle, or half of what is kept waiting has been begun, so that leases are as
-    /// large as they can be without anybody waiting for them.
+    /// large as they can be without anybody waiting for them. Zero also while a whole call's worth of outcomes waits to be
+    /// stored: where the storage is slower than the handlers, more leases would only end before their turn comes.
     pub(super) fn room(&self) -> usize {
         let state = self.state.lock();
+        if state.ended.len() >= BATCH_ITEMS_MAX {
+            return 0;
+        }
         let free = self.concurrency - state.running_count;
         let waiting = state.waiting.len();
         let is_low = free > waiting || (state.prefetch > 0 && waiting <= state.prefetch / 2);
@@ -159,7 +164,11 @@ impl Shared {
 
     /// The outcomes that are to be stored.
     pub(super) fn take_ended(&self) -> Vec<Ended> {
-        std::mem::take(&mut self.state.lock().ended)
+        let ended = std::mem::take(&mut self.state.lock().ended);
+        if ended.len() >= BATCH_ITEMS_MAX {
+            self.room.notify_one();
+        }
+        ended
     }
 
     /// The items that wait and whose lease ends before `limit`, or all of them: they wait no longer.
