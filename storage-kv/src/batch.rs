@@ -1,0 +1,272 @@
+//! A batch of writes: one buffer, many offsets.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::keyspace::Keyspace;
+
+/// Puts and removals that apply together.
+///
+/// Ranges are removed first; then the puts and removals of single keys apply, of which the last for a key counts.
+/// [`rows`](Self::rows) gives them ordered by key, each key once.
+///
+/// ```
+/// use storage_kv::{Keyspace, WriteBatch};
+///
+/// let mut batch = WriteBatch::new();
+/// batch.put(Keyspace::Ready, b"b", b"2");
+/// batch.put(Keyspace::Ready, b"a", b"1");
+/// batch.delete(Keyspace::Ready, b"b");
+/// let rows: Vec<_> = batch.rows(Keyspace::Ready).collect();
+/// assert_eq!(rows, [(b"a".as_slice(), Some(b"1".as_slice())), (b"b".as_slice(), None)]);
+/// ```
+#[derive(Clone)]
+pub struct WriteBatch {
+    bytes: Vec<u8>,
+    spaces: [Rows; Keyspace::COUNT],
+    ranges: Vec<RangeDelete>,
+}
+
+/// A range of keys that a batch removes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeDelete {
+    /// Where.
+    pub space: Keyspace,
+    /// The first key.
+    pub from: Vec<u8>,
+    /// The first key behind the range.
+    pub to: Vec<u8>,
+}
+
+#[derive(Clone, Default)]
+struct Rows {
+    rows: Vec<Row>,
+    is_unordered: bool,
+}
+
+/// A key at `start`, and the value behind it.
+#[derive(Clone, Copy)]
+struct Row {
+    start: usize,
+    key_len: u32,
+    value_len: u32,
+}
+
+/// The value length of a removal; no value is that long.
+const REMOVED: u32 = u32::MAX;
+
+impl Row {
+    fn key(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start..self.start + self.key_len as usize]
+    }
+
+    fn value(self, bytes: &[u8]) -> Option<&[u8]> {
+        if self.value_len == REMOVED {
+            return None;
+        }
+        let start = self.start + self.key_len as usize;
+        Some(&bytes[start..start + self.value_len as usize])
+    }
+}
+
+impl WriteBatch {
+    /// A batch that changes nothing.
+    pub fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            spaces: Default::default(),
+            ranges: Vec::new(),
+        }
+    }
+
+    /// Sets the value of a key.
+    pub fn put(&mut self, space: Keyspace, key: &[u8], value: &[u8]) {
+        self.put_parts(space, key, &[value]);
+    }
+
+    /// Sets the value of a key to the parts, one behind the other.
+    pub fn put_parts(&mut self, space: Keyspace, key: &[u8], parts: &[&[u8]]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        let value_len = self.bytes.len() - start - key.len();
+        self.push(space, start, key.len(), narrow(value_len));
+    }
+
+    /// Removes a key; legal where there is none.
+    pub fn delete(&mut self, space: Keyspace, key: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        self.push(space, start, key.len(), REMOVED);
+    }
+
+    /// Removes the keys from one up to but without another.
+    pub fn delete_range(&mut self, space: Keyspace, from: &[u8], to: &[u8]) {
+        if from < to {
+            self.ranges.push(RangeDelete {
+                space,
+                from: from.to_vec(),
+                to: to.to_vec(),
+            });
+        }
+    }
+
+    /// Takes what another batch of other keys does.
+    pub fn append(&mut self, other: &Self) {
+        let shift = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        for (space, rows) in Keyspace::ALL.into_iter().zip(&other.spaces) {
+            for row in &rows.rows {
+                self.push(
+                    space,
+                    row.start + shift,
+                    row.key_len as usize,
+                    row.value_len,
+                );
+            }
+        }
+        self.ranges.extend_from_slice(&other.ranges);
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty() && self.spaces.iter().all(|space| space.rows.is_empty())
+    }
+
+    /// How many puts and removals of single keys there are.
+    pub fn len(&self) -> usize {
+        self.spaces.iter().map(|space| space.rows.len()).sum()
+    }
+
+    /// The bytes of all keys and values.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The ranges that it removes.
+    pub fn ranges(&self) -> &[RangeDelete] {
+        &self.ranges
+    }
+
+    /// Orders the rows of every keyspace and drops those that a later one replaces. The core hands over ordered batches.
+    pub fn order(&mut self) {
+        for space in &mut self.spaces {
+            if space.is_unordered {
+                order(&self.bytes, &mut space.rows);
+                space.is_unordered = false;
+            }
+        }
+    }
+
+    /// What it puts (`Some`) and removes (`None`) in a keyspace, ordered by key, each key once.
+    pub fn rows(&self, space: Keyspace) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let bytes = &self.bytes;
+        let space = &self.spaces[space.index()];
+        let mut rows = Cow::Borrowed(&space.rows);
+        if space.is_unordered {
+            order(bytes, rows.to_mut());
+        }
+        (0..rows.len()).map(move |at| (rows[at].key(bytes), rows[at].value(bytes)))
+    }
+
+    fn push(&mut self, space: Keyspace, start: usize, key_len: usize, value_len: u32) {
+        let rows = &mut self.spaces[space.index()];
+        let row = Row {
+            start,
+            key_len: narrow(key_len),
+            value_len,
+        };
+        if let Some(last) = rows.rows.last()
+            && last.key(&self.bytes) >= row.key(&self.bytes)
+        {
+            rows.is_unordered = true;
+        }
+        rows.rows.push(row);
+    }
+}
+
+/// Orders rows by key; of one key the last stays.
+fn order(bytes: &[u8], rows: &mut Vec<Row>) {
+    // The order is stable, so that reversed the row that counts is the first of its key, which deduplication keeps.
+    rows.sort_by(|a, b| a.key(bytes).cmp(b.key(bytes)));
+    rows.reverse();
+    rows.dedup_by(|a, b| a.key(bytes) == b.key(bytes));
+    rows.reverse();
+}
+
+fn narrow(len: usize) -> u32 {
+    u32::try_from(len).expect("keys and values are far below 4 GiB")
+}
+
+impl Default for WriteBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for WriteBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for range in &self.ranges {
+            let span = crate::engine::Span::new(&range.from, &range.to);
+            map.entry(&format_args!("{} {span:?}", range.space), &"removed");
+        }
+        for space in Keyspace::ALL {
+            for (key, value) in self.rows(space) {
+                let key = format!("{space} {}", key.escape_ascii());
+                map.entry(&key, &value.map(|value| value.escape_ascii().to_string()));
+            }
+        }
+        map.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_one_key_the_last_write_counts() {
+        let mut batch = WriteBatch::new();
+        for (key, value) in [("b", "1"), ("a", "2"), ("b", "3"), ("c", "4"), ("a", "5")] {
+            batch.put(Keyspace::Due, key.as_bytes(), value.as_bytes());
+        }
+        batch.delete(Keyspace::Due, b"c");
+
+        batch.order();
+
+        let rows: Vec<_> = batch.rows(Keyspace::Due).collect();
+        let expected: [(&[u8], Option<&[u8]>); 3] =
+            [(b"a", Some(b"5")), (b"b", Some(b"3")), (b"c", None)];
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn appending_keeps_the_rows_of_both() {
+        let mut batch = WriteBatch::new();
+        batch.put(Keyspace::Ready, b"b", b"1");
+        batch.delete_range(Keyspace::Dead, b"a", b"b");
+        let mut other = WriteBatch::new();
+        other.put(Keyspace::Ready, b"a", b"22");
+        other.delete(Keyspace::Due, b"x");
+
+        batch.append(&other);
+
+        assert_eq!(batch.len(), 3);
+        let ready: Vec<_> = batch.rows(Keyspace::Ready).collect();
+        let expected: [(&[u8], Option<&[u8]>); 2] = [(b"a", Some(b"22")), (b"b", Some(b"1"))];
+        assert_eq!(ready, expected);
+        assert_eq!(batch.ranges().len(), 1);
+    }
+
+    #[test]
+    fn an_empty_range_removes_nothing() {
+        let mut batch = WriteBatch::new();
+        batch.delete_range(Keyspace::Dead, b"b", b"b");
+        batch.delete_range(Keyspace::Dead, b"c", b"b");
+
+        assert!(batch.is_empty());
+    }
+}

@@ -1,0 +1,152 @@
+//! Chores that nobody waits for: the rows of deleted partitions, and space that can be given back.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use storage_api::Direction;
+
+use crate::engine::{KvResult, OrderedKv, Span};
+use crate::kernel::Kernel;
+use crate::keys;
+use crate::keyspace::Keyspace;
+use crate::store::Rows;
+
+/// How many rows are removed in one batch, where removing many costs more than removing few.
+const CHUNK_ROWS: usize = 1024;
+/// How often the engine is asked to give space back, if anything was written.
+const REST: Duration = Duration::from_secs(5);
+
+/// Wakes the thread that does the chores.
+#[derive(Debug, Default)]
+pub(crate) struct Janitor {
+    state: Mutex<State>,
+    wanted: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_wanted: bool,
+    is_ending: bool,
+}
+
+impl Janitor {
+    /// There is garbage.
+    pub(crate) fn call(&self) {
+        self.state.lock().is_wanted = true;
+        self.wanted.notify_one();
+    }
+
+    /// Ends the thread after the chunk that it is at.
+    pub(crate) fn end(&self) {
+        self.state.lock().is_ending = true;
+        self.wanted.notify_one();
+    }
+
+    fn is_ending(&self) -> bool {
+        self.state.lock().is_ending
+    }
+}
+
+impl<E: OrderedKv> Kernel<E> {
+    /// The life of the thread that does the chores. An engine that fails tells those who call it; here it is tried again.
+    pub(crate) fn run_chores(&self) {
+        let mut reclaimed_at = self.store.last_written();
+        loop {
+            let mut is_rested = false;
+            {
+                let mut state = self.janitor.state.lock();
+                while !state.is_wanted && !state.is_ending && !is_rested {
+                    is_rested = self.janitor.wanted.wait_for(&mut state, REST).timed_out();
+                }
+                if state.is_ending {
+                    return;
+                }
+                state.is_wanted = false;
+            }
+            let collected = self.collect_garbage();
+            let written = self.store.last_written();
+            if (is_rested || collected.is_ok_and(|rows| rows > 0)) && written != reclaimed_at {
+                reclaimed_at = written;
+                // Space that could not be given back is given back later.
+                let _ = self.store.reclaim();
+            }
+        }
+    }
+
+    /// Removes the rows of partitions that were deleted; the answer is how many batches that took (clause PART-4).
+    pub(crate) fn collect_garbage(&self) -> KvResult<usize> {
+        let mut batches = 0;
+        for number in self
+            .store
+            .keys(Keyspace::Garbage, Span::all(), usize::MAX)?
+        {
+            let Ok(prefix) = <[u8; 4]>::try_from(number.as_slice()) else {
+                continue;
+            };
+            for space in Keyspace::OF_PARTITIONS {
+                batches += self.collect_space(space, prefix)?;
+                if self.janitor.is_ending() {
+                    return Ok(batches);
+                }
+            }
+            let mut rows = Rows::default();
+            rows.delete(Keyspace::Garbage, &number);
+            self.store.write(rows)?;
+            batches += 1;
+        }
+        Ok(batches)
+    }
+
+    fn collect_space(&self, space: Keyspace, prefix: [u8; 4]) -> KvResult<usize> {
+        let Some(end) = keys::behind(&prefix) else {
+            return Ok(0);
+        };
+        let has_cheap_range_deletes = self.store.engine().traits().has_cheap_range_deletes;
+        let mut from = prefix.to_vec();
+        let mut batches = 0;
+        while !self.janitor.is_ending() {
+            let found = self.store.keys(space, Span::new(&from, &end), CHUNK_ROWS)?;
+            let Some(last) = found.last() else {
+                break;
+            };
+            let to = match has_cheap_range_deletes {
+                true => end.clone(),
+                // The smallest key behind the last.
+                false => [last.as_slice(), &[0]].concat(),
+            };
+            let mut rows = Rows::default();
+            rows.delete_range(space, &from, &to);
+            self.store.write(rows)?;
+            self.store.relieve()?;
+            batches += 1;
+            from = to;
+        }
+        Ok(batches)
+    }
+}
+
+impl<E: OrderedKv> crate::store::Store<E> {
+    /// Up to so many keys of a span. Their values are not looked at: what is removed may be damaged.
+    pub(crate) fn keys(
+        &self,
+        space: Keyspace,
+        span: Span<'_>,
+        keys_max: usize,
+    ) -> KvResult<Vec<Vec<u8>>> {
+        let mut keys = Vec::new();
+        if span.is_empty() {
+            return Ok(keys);
+        }
+        self.guarded(|engine| {
+            engine.scan(space, span, Direction::Forward, &mut |key, _| {
+                keys.push(key.to_vec());
+                match keys.len() == keys_max {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            })
+        })?;
+        Ok(keys)
+    }
+}

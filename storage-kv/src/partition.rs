@@ -1,0 +1,148 @@
+//! A partition in memory: its counters behind a fair lock.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use storage_api::{
+    Error, ErrorKind, Mode, Operation, PartitionConfig, PartitionId, PartitionInfo, SignalHub,
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::counters::{Counters, Pair};
+use crate::engine::{KvResult, OrderedKv};
+use crate::keys;
+use crate::keyspace::Keyspace;
+use crate::store::{Store, damaged};
+
+/// One partition.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) id: PartitionId,
+    /// What its rows are found by. Never reused.
+    pub(crate) number: u32,
+    info: RwLock<Arc<PartitionInfo>>,
+    /// Fair: who asks first is served first. Nobody awaits anything between reading the engine and writing to it.
+    state: Arc<Mutex<PartitionState>>,
+    /// Fired under the lock. Dropped with the partition, which wakes everybody at every wait.
+    pub(crate) hub: SignalHub,
+}
+
+/// What changes with every operation.
+#[derive(Debug)]
+pub(crate) struct PartitionState {
+    pub(crate) counters: Counters,
+    /// Up to where ids and positions may be given: what of the counters' ceiling is on stable storage.
+    pub(crate) durable: Pair,
+    /// The batch that wrote the ceiling.
+    pub(crate) ceiling_batch: u64,
+    /// The batch that changed the partition last.
+    pub(crate) batch: u64,
+    pub(crate) is_deleted: bool,
+    /// Whether a write failed, so that the counters are to be read again.
+    pub(crate) is_stale: bool,
+}
+
+/// The state while nobody else changes it.
+pub(crate) type LockedPartition = OwnedMutexGuard<PartitionState>;
+
+impl Partition {
+    pub(crate) fn new(number: u32, info: PartitionInfo, state: PartitionState) -> Self {
+        Self {
+            id: info.id.clone(),
+            number,
+            info: RwLock::new(Arc::new(info)),
+            state: Arc::new(Mutex::new(state)),
+            hub: SignalHub::new(),
+        }
+    }
+
+    pub(crate) fn info(&self) -> Arc<PartitionInfo> {
+        self.info.read().clone()
+    }
+
+    /// Replaces the configuration; under the lock.
+    pub(crate) fn set_info(&self, info: PartitionInfo) {
+        *self.info.write() = Arc::new(info);
+    }
+
+    /// The lock; the counters are those of the engine. `None`: the partition was deleted meanwhile.
+    pub(crate) async fn lock<E: OrderedKv>(
+        &self,
+        store: &Store<E>,
+    ) -> KvResult<Option<LockedPartition>> {
+        let mut state = self.state.clone().lock_owned().await;
+        if state.is_deleted {
+            return Ok(None);
+        }
+        if state.is_stale {
+            state.read_again(store, self.number)?;
+        }
+        Ok(Some(state))
+    }
+
+    /// The lock, if nobody has it: when closing, where nobody can.
+    pub(crate) fn try_lock(&self) -> Option<LockedPartition> {
+        self.state.clone().try_lock_owned().ok()
+    }
+}
+
+impl PartitionState {
+    /// The state of counters that are on stable storage.
+    pub(crate) fn new(counters: Counters) -> Self {
+        Self {
+            durable: counters.ceiling,
+            counters,
+            ceiling_batch: 0,
+            batch: 0,
+            is_deleted: false,
+            is_stale: false,
+        }
+    }
+
+    /// The counters as the engine has them. Numbers stay above what was given.
+    fn read_again<E: OrderedKv>(&mut self, store: &Store<E>, number: u32) -> KvResult<()> {
+        let mut counters = read_counters(store, number)?;
+        counters.next = counters.next.raised(self.counters.next);
+        counters.ceiling = counters.ceiling.raised(self.counters.ceiling);
+        self.counters = counters;
+        self.is_stale = false;
+        Ok(())
+    }
+}
+
+/// The counters of a partition as the engine has them.
+pub(crate) fn read_counters<E: OrderedKv>(store: &Store<E>, number: u32) -> KvResult<Counters> {
+    let key = keys::counters(number);
+    let row = store.get(Keyspace::Catalog, &key)?;
+    let row = row.ok_or_else(|| damaged(Keyspace::Catalog, &key, "it is missing"))?;
+    Counters::decode(&row).ok_or_else(|| damaged(Keyspace::Catalog, &key, "it does not decode"))
+}
+
+/// Refuses what a mode excludes (clause PART-8).
+pub(crate) fn check_mode(
+    operation: Operation,
+    id: &PartitionId,
+    config: &PartitionConfig,
+    excluding: &[Mode],
+) -> Result<(), Error> {
+    let mode = config.mode();
+    if !excluding.contains(&mode) {
+        return Ok(());
+    }
+    let word = match mode {
+        Mode::Open => "open",
+        Mode::Draining => "draining",
+        Mode::Frozen => "frozen",
+    };
+    Err(Error::new(
+        ErrorKind::Unavailable,
+        operation,
+        id,
+        format!("its mode is {word}; set it to open, then call again"),
+    ))
+}
+
+/// The modes in which nothing is produced.
+pub(crate) const CLOSED_TO_PRODUCE: &[Mode] = &[Mode::Draining, Mode::Frozen];
+/// The modes in which nothing is leased or maintained.
+pub(crate) const CLOSED_TO_LEASE: &[Mode] = &[Mode::Frozen];

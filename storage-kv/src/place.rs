@@ -1,0 +1,216 @@
+//! A place on disk: one directory, of one format, held by one process (clauses OPEN-1 and OPEN-2).
+//!
+//! ```text
+//! storage-place    the marker: who made the place, in which format
+//! lock             held while the place is open; says by which process
+//! ```
+//!
+//! A directory with anything else in it and no marker is somebody else's, and is left as it was. A symbolic link to a
+//! directory is followed: the lock lies in the directory itself, so that two ways to it are one place.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use storage_api::{Error, ErrorKind, Object, Operation, Result, RetryHint};
+
+const MARKER: &str = "storage-place";
+const MARKER_NEW: &str = "storage-place.new";
+const LOCK: &str = "lock";
+
+/// The format of the rows that this version writes; it reads no other.
+const FORMAT: u32 = 1;
+
+/// Larger than any marker.
+const MARKER_BYTES_MAX: u64 = 4096;
+
+/// A directory that this process holds, until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+impl Place {
+    /// Holds the directory for a driver; makes it, for this user only, if it is not there.
+    ///
+    /// `Unavailable` where somebody holds it, or it cannot be written; `Unsupported` where it is something else, of another
+    /// driver, or of a newer format; `Corrupted` where its marker is damaged. Then it is left as it was.
+    pub fn hold(directory: &Path, driver: &str) -> Result<Self> {
+        let refusal = Refusal { directory };
+        match fs::metadata(directory) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => {
+                return Err(refusal.unsupported("it is not a directory; name another place"));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if directory.is_symlink() {
+                    return Err(refusal.unsupported(
+                        "it is a symbolic link to nothing; make what it points to, or name another place",
+                    ));
+                }
+                let mut builder = DirBuilder::new();
+                let made = builder.recursive(true).mode(0o700).create(directory);
+                made.map_err(|error| refusal.io("it cannot be made", error))?;
+            }
+            Err(error) => return Err(refusal.io("it cannot be looked at", error)),
+        }
+        let path = directory.canonicalize();
+        let path = path.map_err(|error| refusal.io("it cannot be looked at", error))?;
+
+        let is_marked = check_marker(&refusal, &path, driver)?;
+        if !is_marked && !is_vacant(&refusal, &path)? {
+            return Err(refusal.unsupported(
+                "it holds files that no storage driver put there; name an empty directory, or one that does not exist",
+            ));
+        }
+        let lock = hold_lock(&refusal, &path)?;
+        // Whoever held the place a moment ago may have marked it.
+        if !is_marked && !check_marker(&refusal, &path, driver)? {
+            let marked = write_marker(&path, driver);
+            marked.map_err(|error| refusal.io("its marker cannot be written", error))?;
+        }
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The directory, free of symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The bytes that this user may still write on the disk of a path.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+struct Refusal<'a> {
+    directory: &'a Path,
+}
+
+impl Refusal<'_> {
+    fn error(&self, kind: ErrorKind, reason: impl Into<String>) -> Error {
+        let place = Object::Place(self.directory.display().to_string());
+        Error::new(kind, Operation::Open, place, reason)
+    }
+
+    fn unsupported(&self, reason: impl Into<String>) -> Error {
+        self.error(ErrorKind::Unsupported, reason)
+    }
+
+    fn io(&self, what: &str, error: io::Error) -> Error {
+        self.error(ErrorKind::Unavailable, format!("{what}: {error}"))
+            .with_source(error)
+    }
+}
+
+/// Whether there is a marker of this driver and format; any other is refused.
+fn check_marker(refusal: &Refusal<'_>, path: &Path, driver: &str) -> Result<bool> {
+    let mut text = Vec::new();
+    match File::open(path.join(MARKER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(refusal.io("its marker cannot be read", error)),
+        Ok(file) => {
+            let read = file.take(MARKER_BYTES_MAX).read_to_end(&mut text);
+            read.map_err(|error| refusal.io("its marker cannot be read", error))?;
+        }
+    }
+    let damaged = || {
+        refusal.error(
+            ErrorKind::Corrupted,
+            format!("its marker, the file {MARKER}, is damaged; restore the place from a copy"),
+        )
+    };
+    let text = String::from_utf8(text).map_err(|_| damaged())?;
+    let (body, checksum) = text
+        .strip_suffix('\n')
+        .and_then(|text| text.rsplit_once('\n'))
+        .ok_or_else(damaged)?;
+    if checksum != checksum_of(body) {
+        return Err(damaged());
+    }
+    let mut lines = body.lines();
+    let format = lines.next().and_then(|line| line.strip_prefix("format "));
+    let format: u32 = format
+        .and_then(|format| format.parse().ok())
+        .ok_or_else(damaged)?;
+    if format > FORMAT {
+        return Err(refusal.unsupported(format!(
+            "its format is {format}, and the newest known here is {FORMAT}; use a newer version"
+        )));
+    }
+    let owner = lines.next().and_then(|line| line.strip_prefix("driver "));
+    let owner = owner.ok_or_else(damaged)?;
+    if owner != driver {
+        return Err(refusal.unsupported(format!(
+            "the driver {owner} made it, and not {driver}; name another place, or open it with {owner}"
+        )));
+    }
+    Ok(true)
+}
+
+/// Whether nobody has put anything into a directory but what a crash while marking it leaves.
+fn is_vacant(refusal: &Refusal<'_>, path: &Path) -> Result<bool> {
+    let looked_at = |error| refusal.io("it cannot be looked at", error);
+    for entry in fs::read_dir(path).map_err(looked_at)? {
+        let name = entry.map_err(looked_at)?.file_name();
+        if name != LOCK && name != MARKER_NEW {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn hold_lock(refusal: &Refusal<'_>, path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = options.mode(0o600).open(path.join(LOCK));
+    let mut file = file.map_err(|error| refusal.io("its lock cannot be opened", error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // What cannot be read is not known.
+            let _ = file.take(32).read_to_string(&mut holder);
+            let holder = match holder.trim() {
+                "" => "another backend holds it".to_owned(),
+                pid => format!("process {} holds it", pid.escape_debug()),
+            };
+            let reason = format!("{holder}; close that first, or name another place");
+            return Err(refusal.error(ErrorKind::Unavailable, reason));
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(refusal.io("its lock cannot be taken", error));
+        }
+    }
+    let told = file
+        .rewind()
+        .and_then(|()| file.set_len(0))
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
+    told.map_err(|error| {
+        refusal
+            .io("its lock cannot be written", error)
+            .with_retry_hint(RetryHint::SameCall)
+    })?;
+    Ok(file)
+}
+
+/// Writes the marker whole or not at all.
+fn write_marker(path: &Path, driver: &str) -> io::Result<()> {
+    let body = format!("format {FORMAT}\ndriver {driver}");
+    let new = path.join(MARKER_NEW);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&new)?;
+    write!(file, "{body}\n{}\n", checksum_of(&body))?;
+    file.sync_all()?;
+    fs::rename(new, path.join(MARKER))?;
+    File::open(path)?.sync_all()
+}
+
+fn checksum_of(body: &str) -> String {
+    format!("crc32c {:08x}", crc32c::crc32c(body.as_bytes()))
+}

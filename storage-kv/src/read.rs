@@ -1,0 +1,191 @@
+//! Reading items and bodies: neighbours in one scan, strangers one by one.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use storage_api::{Direction, Record};
+
+use crate::engine::{KvResult, OrderedKv, Span};
+use crate::item::{BODY_HEAD_BYTES, Item, split_body};
+use crate::keys;
+use crate::keyspace::Keyspace;
+use crate::store::damaged;
+use crate::work::Work;
+
+/// Ids that lie closer together than this are read in one scan, and what lies between is passed over: a step of a scan
+/// costs a small part of a search from the root.
+const GAP_MAX: u64 = 8;
+
+/// How much of a record is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// All but the payload.
+    Head,
+    /// All of it.
+    Whole,
+}
+
+impl Want {
+    pub(crate) fn of(payloads: bool) -> Self {
+        if payloads { Self::Whole } else { Self::Head }
+    }
+
+    /// The record of a body, copied as far as it is wanted.
+    pub(crate) fn record(self, body: &[u8]) -> Option<Record> {
+        let (_, view) = split_body(body)?;
+        let bytes = match (self, view.payload()) {
+            (Self::Head, Some(payload)) => {
+                &view.as_bytes()[..view.as_bytes().len() - payload.len()]
+            }
+            _ => view.as_bytes(),
+        };
+        Some(Record::trusted(Bytes::copy_from_slice(bytes)))
+    }
+}
+
+impl<E: OrderedKv> Work<'_, E> {
+    /// The items of those ids, which ascend.
+    pub(crate) fn read_items(&self, ids: &[u64]) -> KvResult<Vec<(u64, Option<Item>)>> {
+        let mut items = Vec::with_capacity(ids.len());
+        let mut fresh = Vec::new();
+        self.read_rows(Keyspace::States, ids, |id, row| {
+            let item = match row {
+                None => {
+                    fresh.push((items.len(), id));
+                    None
+                }
+                Some(row) => Some(self.decode_state(id, row)?),
+            };
+            items.push((id, item));
+            Ok(())
+        })?;
+        // Those without a state row are as they were produced, if they are there at all.
+        let ids: Vec<u64> = fresh.iter().map(|(_, id)| *id).collect();
+        let mut places = fresh.iter().map(|(at, _)| *at);
+        self.read_rows(Keyspace::Bodies, &ids, |id, body| {
+            if let (Some(at), Some(body)) = (places.next(), body) {
+                items[at].1 = Some(self.decode_body(id, body)?);
+            } else if body.is_some() {
+                debug_assert!(false, "every id read has its place");
+            }
+            Ok(())
+        })?;
+        Ok(items)
+    }
+
+    /// The items of those ids that have state rows; ids ascend.
+    pub(crate) fn read_states(&self, ids: &[u64]) -> KvResult<Vec<Option<Item>>> {
+        let mut items = Vec::with_capacity(ids.len());
+        self.read_rows(Keyspace::States, ids, |id, row| {
+            let item = row.map(|row| self.decode_state(id, row)).transpose()?;
+            items.push(item);
+            Ok(())
+        })?;
+        Ok(items)
+    }
+
+    pub(crate) fn decode_state(&self, id: u64, row: &[u8]) -> KvResult<Item> {
+        let key = keys::item(self.part(), id);
+        Item::decode(row).ok_or_else(|| damaged(Keyspace::States, &key, "it does not decode"))
+    }
+
+    pub(crate) fn decode_body(&self, id: u64, body: &[u8]) -> KvResult<Item> {
+        let key = keys::item(self.part(), id);
+        Item::of_body(body).ok_or_else(|| damaged(Keyspace::Bodies, &key, "it does not decode"))
+    }
+
+    /// Shows the row of each id, which ascend, or that there is none.
+    fn read_rows(
+        &self,
+        space: Keyspace,
+        ids: &[u64],
+        mut show: impl FnMut(u64, Option<&[u8]>) -> KvResult<()>,
+    ) -> KvResult<()> {
+        for run in ids.chunk_by(|a, b| b - a <= GAP_MAX) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            if run.len() == 1 {
+                let row = self.store.get(space, &keys::item(self.part(), *first))?;
+                show(*first, row.as_deref())?;
+                continue;
+            }
+            let from = keys::item(self.part(), *first);
+            let to = keys::item(self.part(), last.saturating_add(1));
+            let mut wanted = run.iter().copied().peekable();
+            let span = Span::new(&from, &to);
+            self.store
+                .scan(space, span, Direction::Forward, |key, row| {
+                    let found = self.id_of(space, key)?;
+                    while let Some(id) = wanted.next_if(|id| *id < found) {
+                        show(id, None)?;
+                    }
+                    if wanted.next_if_eq(&found).is_some() {
+                        show(found, Some(row))?;
+                    }
+                    Ok(ControlFlow::Continue(()))
+                })?;
+            for id in wanted {
+                show(id, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the bodies of ids in any order, until `show` breaks; `None` where there is none.
+    pub(crate) fn read_bodies(
+        &self,
+        ids: &[u64],
+        mut show: impl FnMut(u64, Option<&[u8]>) -> KvResult<ControlFlow<()>>,
+    ) -> KvResult<()> {
+        for run in ids.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            if run.len() == 1 {
+                let key = keys::item(self.part(), *first);
+                let body = self.store.get(Keyspace::Bodies, &key)?;
+                if show(*first, body.as_deref())?.is_break() {
+                    return Ok(());
+                }
+                continue;
+            }
+            let from = keys::item(self.part(), *first);
+            let to = keys::item(self.part(), last.saturating_add(1));
+            let span = Span::new(&from, &to);
+            let mut next = *first;
+            let mut flow = ControlFlow::Continue(());
+            self.store
+                .scan(Keyspace::Bodies, span, Direction::Forward, |key, body| {
+                    let found = self.id_of(Keyspace::Bodies, key)?;
+                    while next < found && flow.is_continue() {
+                        flow = show(next, None)?;
+                        next += 1;
+                    }
+                    if flow.is_continue() {
+                        flow = show(found, Some(body))?;
+                        next = found + 1;
+                    }
+                    Ok(flow)
+                })?;
+            while next <= *last && flow.is_continue() {
+                flow = show(next, None)?;
+                next += 1;
+            }
+            if flow.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The id at the end of a key that was read.
+    pub(crate) fn id_of(&self, space: Keyspace, key: &[u8]) -> KvResult<u64> {
+        keys::id_of(key).ok_or_else(|| damaged(space, key, "its key is too short"))
+    }
+
+    /// How many bytes of a body are its record.
+    pub(crate) fn record_bytes(body: &[u8]) -> &[u8] {
+        body.get(BODY_HEAD_BYTES..).unwrap_or_default()
+    }
+}
