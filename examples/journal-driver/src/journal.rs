@@ -181,7 +181,12 @@ impl Journal {
     fn try_settle(&mut self, is_synced: bool) -> io::Result<()> {
         let end = self.len + self.pending.len() as u64;
         if !self.pending.is_empty() {
-            self.faults.check()?;
+            if let Err(error) = self.faults.check() {
+                // As a full disk does it: a part is written.
+                let part = &self.pending[..self.pending.len() / 2];
+                self.file.write_all_at(part, self.len)?;
+                return Err(error);
+            }
             self.file.write_all_at(&self.pending, self.len)?;
         }
         if is_synced && self.on_disk < end {
@@ -246,8 +251,7 @@ fn read_frames(bytes: &[u8], path: &Path) -> Result<State> {
     let mut snapshot_end = None;
     while at < bytes.len() {
         let Some(frame) = frame_at(bytes, at) else {
-            // The first frame was on the disk before the file had its name.
-            if snapshot_end.is_none() || is_settled_beyond(bytes, at) {
+            if is_settled_beyond(bytes, at) {
                 return Err(damaged(path, at as u64, "a frame does not check"));
             }
             break;
@@ -266,7 +270,8 @@ fn read_frames(bytes: &[u8], path: &Path) -> Result<State> {
             end: at as u64,
             snapshot_end,
         }),
-        None => Err(damaged(path, at as u64, "the first frame is missing")),
+        // It was on the disk before the file had its name.
+        None => Err(damaged(path, at as u64, "the first frame does not check")),
     }
 }
 

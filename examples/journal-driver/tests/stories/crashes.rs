@@ -133,6 +133,30 @@ async fn a_frame_within_a_payload_is_no_frame() {
 }
 
 #[tokio::test]
+async fn a_round_of_which_only_the_end_reached_the_disk_is_a_tail() {
+    let story = Story::new();
+    let backend = story.open_home().await;
+    let expected = seen(&backend).await.unwrap();
+    let whole = story.bytes();
+    drop(backend);
+    let torn = vec![0; 50];
+    let place = (whole.len() + torn.len()) as u64;
+    let close = [19];
+
+    // The frame behind the hole was written in the same round: when it was, the hole was not on the disk.
+    let same_round = frame(place, whole.len() as u64, &close);
+    story.set_bytes(&[&*whole, &torn, &same_round].concat());
+    let backend = story.open().await;
+    assert_eq!(seen(&backend).await.unwrap(), expected);
+    drop(backend);
+
+    let later_round = frame(place, place, &close);
+    story.set_bytes(&[&*whole, &torn, &later_round].concat());
+    let error = story.try_open().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+}
+
+#[tokio::test]
 async fn a_crash_in_the_middle_of_a_replacement_leaves_the_old_journal() {
     let story = Story::new();
     let backend = story.open().await;

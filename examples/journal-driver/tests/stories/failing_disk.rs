@@ -17,6 +17,7 @@ async fn after_a_failed_write_reads_go_on_and_writes_do_not() {
         let first = sealed(0, [NewItem::new("acknowledged")]);
         backend.produce(&home(), first).await.unwrap();
         let before = seen(&backend).await.unwrap();
+        let whole = story.bytes();
         story.faults.fail_next_write();
 
         let lost = sealed(0, [NewItem::new("lost")]);
@@ -39,6 +40,7 @@ async fn after_a_failed_write_reads_go_on_and_writes_do_not() {
             ErrorKind::Unavailable
         );
         backend.close().await.unwrap();
+        assert_eq!(story.bytes(), whole, "what was half written is taken back");
 
         let backend = story.open().await;
         assert_eq!(seen(&backend).await.unwrap(), before);
@@ -57,11 +59,13 @@ async fn a_short_volume_takes_nothing_new_and_serves_the_rest() {
     story.config = story.config.clone().disk_reserve(u64::MAX);
 
     let backend = story.open().await;
+    let before = seen(&backend).await.unwrap();
 
     let new = sealed(0, [NewItem::new("new")]);
     let error = backend.produce(&home(), new).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CapacityExceeded);
     assert_eq!(error.outcome(), Outcome::NotApplied);
+    assert_eq!(seen(&backend).await.unwrap(), before);
     let config = storage_api::PartitionConfig::default();
     let error = backend.create_partition(&home(), config).await.unwrap_err();
     assert_eq!(
