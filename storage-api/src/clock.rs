@@ -69,6 +69,12 @@ pub struct ManualClock {
 
 impl ManualClock {
     /// A clock that shows `now`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let clock = ManualClock::new(Timestamp::EPOCH);
+    /// assert_eq!(clock.now(), Timestamp::EPOCH);
+    /// ```
     pub fn new(now: Timestamp) -> Self {
         Self {
             now: Arc::new(watch::Sender::new(now)),
@@ -76,11 +82,25 @@ impl ManualClock {
     }
 
     /// Shows `now` from here on, later or earlier, and wakes who waits for it.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let clock = ManualClock::new(Timestamp::EPOCH);
+    /// clock.clone().set(Timestamp::MAX);
+    /// assert_eq!(clock.now(), Timestamp::MAX);
+    /// ```
     pub fn set(&self, now: Timestamp) {
         self.now.send_replace(now);
     }
 
     /// Moves the time later, saturating, and wakes who waits for it.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let clock = ManualClock::new(Timestamp::EPOCH);
+    /// clock.advance(std::time::Duration::from_secs(30));
+    /// assert_eq!(clock.now(), Timestamp::from_secs(30));
+    /// ```
     pub fn advance(&self, duration: Duration) {
         self.now
             .send_modify(|now| *now = now.saturating_add(duration));

@@ -93,6 +93,11 @@ pub struct Capabilities(u8);
 
 impl Capabilities {
     /// The set of those capabilities.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(Capabilities::of([Capability::Reopen]).has(Capability::Reopen));
+    /// ```
     pub fn of(capabilities: impl IntoIterator<Item = Capability>) -> Self {
         Self(
             capabilities
@@ -102,11 +107,22 @@ impl Capabilities {
     }
 
     /// Whether a capability is in the set.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(!Capabilities::default().has(Capability::Shared));
+    /// ```
     pub fn has(self, capability: Capability) -> bool {
         self.0 & (1 << capability as u8) != 0
     }
 
     /// The capabilities of the set.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let all = Capabilities::of(Capability::ALL);
+    /// assert_eq!(all.iter().count(), Capability::ALL.len());
+    /// ```
     pub fn iter(self) -> impl Iterator<Item = Capability> {
         Capability::ALL
             .into_iter()
@@ -138,6 +154,12 @@ pub struct Descriptor {
 
 impl Descriptor {
     /// A descriptor without a place.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let descriptor = Descriptor::new("memory", "0.1.0", Capabilities::default(), Durability::None);
+    /// assert_eq!(descriptor.place, None);
+    /// ```
     pub fn new(
         driver: impl Into<Cow<'static, str>>,
         version: impl Into<Cow<'static, str>>,
@@ -154,6 +176,12 @@ impl Descriptor {
     }
 
     /// The same, kept at that place.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let descriptor = Descriptor::new("memory", "0.1.0", Capabilities::default(), Durability::None);
+    /// assert_eq!(descriptor.at("./data").place.as_deref(), Some("./data"));
+    /// ```
     #[must_use]
     pub fn at(mut self, place: impl Into<String>) -> Self {
         self.place = Some(place.into());
@@ -173,6 +201,11 @@ pub struct Health {
 
 impl Health {
     /// Everything works.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(Health::good().is_writable);
+    /// ```
     pub fn good() -> Self {
         Self {
             is_writable: true,
@@ -181,6 +214,12 @@ impl Health {
     }
 
     /// Reads work, writes do not, for that reason.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let health = Health::read_only("the last sync failed; open the place again");
+    /// assert!(!health.is_writable);
+    /// ```
     pub fn read_only(remark: impl Into<String>) -> Self {
         Self {
             is_writable: false,
@@ -203,6 +242,11 @@ pub struct Usage {
 
 impl Usage {
     /// The usage that is the sum of those parts.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Usage::of(vec![("items", 30), ("metadata", 12)]).used, 42);
+    /// ```
     pub fn of(parts: Vec<(&'static str, u64)>) -> Self {
         Self {
             used: parts.iter().map(|(_, bytes)| bytes).sum(),
@@ -212,6 +256,11 @@ impl Usage {
     }
 
     /// The same, with a limit.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Usage::of(Vec::new()).with_allowed(1 << 30).allowed, Some(1 << 30));
+    /// ```
     #[must_use]
     pub fn with_allowed(mut self, allowed: u64) -> Self {
         self.allowed = Some(allowed);

@@ -321,6 +321,13 @@ struct Inner {
 
 impl Error {
     /// An error that changed nothing, with the retry hint that its kind usually has.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let error = Error::new(ErrorKind::Unavailable, Operation::Produce, Object::Backend, "it is draining");
+    /// assert_eq!(error.to_string(), "cannot produce into the backend: it is draining");
+    /// assert_eq!(error.outcome(), Outcome::NotApplied);
+    /// ```
     pub fn new(
         kind: ErrorKind,
         operation: Operation,
@@ -340,6 +347,12 @@ impl Error {
     }
 
     /// An `InvalidArgument` that names the field, the limit and the value (clause LIMIT-1).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let error = Error::limit("count", 1, 10_000, 0, "");
+    /// assert_eq!(error.limit_violation().unwrap().max, 10_000);
+    /// ```
     pub fn limit(field: &'static str, min: u64, max: u64, value: u64, unit: &'static str) -> Self {
         let violation = LimitViolation {
             field,
@@ -354,6 +367,11 @@ impl Error {
     }
 
     /// An `InvalidArgument` about a field.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Error::invalid("backoff", "it shrinks").kind(), ErrorKind::InvalidArgument);
+    /// ```
     pub fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         Self::new(
             ErrorKind::InvalidArgument,
@@ -364,6 +382,12 @@ impl Error {
     }
 
     /// The `Closed` of every operation after `close` (clause CLOSE-1).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let error = Error::closed(Operation::Lease);
+    /// assert_eq!(error.retry_hint(), RetryHint::AfterReopen);
+    /// ```
     pub fn closed(operation: Operation) -> Self {
         Self::new(
             ErrorKind::Closed,
@@ -374,6 +398,14 @@ impl Error {
     }
 
     /// The `NotFound` of an operation on a partition that does not exist (clause PART-2).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let partition = PartitionId::new("emails", 0)?;
+    /// let error = Error::partition_not_found(Operation::Lease, &partition);
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn partition_not_found(operation: Operation, id: &PartitionId) -> Self {
         Self::new(
             ErrorKind::NotFound,
@@ -384,6 +416,12 @@ impl Error {
     }
 
     /// The same error with another retry hint.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let error = Error::closed(Operation::Produce);
+    /// assert_eq!(error.with_retry_hint(RetryHint::Never).retry_hint(), RetryHint::Never);
+    /// ```
     #[must_use]
     pub fn with_retry_hint(mut self, retry_hint: RetryHint) -> Self {
         self.0.retry_hint = retry_hint;
@@ -391,6 +429,12 @@ impl Error {
     }
 
     /// The same error with another outcome.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let error = Error::closed(Operation::Produce);
+    /// assert_eq!(error.with_outcome(Outcome::Unknown).outcome(), Outcome::Unknown);
+    /// ```
     #[must_use]
     pub fn with_outcome(mut self, outcome: Outcome) -> Self {
         self.0.outcome = outcome;
@@ -398,6 +442,15 @@ impl Error {
     }
 
     /// The same error with the error beneath it.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let error = Error::closed(Operation::Produce);
+    /// use std::error::Error as _;
+    ///
+    /// let error = error.with_source(std::io::Error::other("the disk is gone"));
+    /// assert_eq!(error.source().unwrap().to_string(), "the disk is gone");
+    /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
@@ -407,6 +460,15 @@ impl Error {
     /// The same error, told of the operation and the object that it met.
     ///
     /// The field of a limit stays readable through [`limit_violation`](Self::limit_violation) and goes into the text.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let partition = PartitionId::new("emails", 0)?;
+    /// let error = Count::new(0).unwrap_err().during(Operation::Lease, &partition);
+    /// assert_eq!(error.operation(), Operation::Lease);
+    /// assert!(error.to_string().starts_with("cannot lease from partition emails/0: count: "));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn during(mut self, operation: Operation, object: impl Into<Object>) -> Self {
         if let Object::Field(field) = self.0.object {
@@ -418,36 +480,78 @@ impl Error {
     }
 
     /// What went wrong.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let error = Error::closed(Operation::Produce);
+    /// assert_eq!(error.kind(), ErrorKind::Closed);
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
     /// Whether the same call can succeed later.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let error = Error::closed(Operation::Produce);
+    /// assert_eq!(error.retry_hint(), RetryHint::AfterReopen);
+    /// ```
     pub fn retry_hint(&self) -> RetryHint {
         self.0.retry_hint
     }
 
     /// What the backend looks like now.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let error = Error::closed(Operation::Produce);
+    /// assert_eq!(error.outcome(), Outcome::NotApplied);
+    /// ```
     pub fn outcome(&self) -> Outcome {
         self.0.outcome
     }
 
     /// The operation that failed.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let error = Error::closed(Operation::Produce);
+    /// assert_eq!(error.operation(), Operation::Produce);
+    /// ```
     pub fn operation(&self) -> Operation {
         self.0.operation
     }
 
     /// What the operation was about.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let error = Error::closed(Operation::Produce);
+    /// assert_eq!(error.object(), &Object::Backend);
+    /// ```
     pub fn object(&self) -> &Object {
         &self.0.object
     }
 
     /// Why, and what to do, without the operation and the object.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let error = Error::closed(Operation::Produce);
+    /// assert_eq!(error.reason(), "it is closed; open the place again");
+    /// ```
     pub fn reason(&self) -> &str {
         &self.0.reason
     }
 
     /// The limit that was violated, where a limit was.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let error = QueueName::new("").unwrap_err();
+    /// assert_eq!(error.limit_violation().unwrap().field, "queue name");
+    /// ```
     pub fn limit_violation(&self) -> Option<&LimitViolation> {
         self.0.limit.as_ref()
     }

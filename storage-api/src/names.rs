@@ -34,6 +34,12 @@ macro_rules! text {
 
         impl $name {
             /// The text, if its length is within the limits; otherwise `InvalidArgument`.
+            ///
+            /// ```
+            /// # use storage_api::*;
+            /// assert!(QueueName::new("any character, even / and 📬").is_ok());
+            /// assert!(QueueName::new("q".repeat(513)).is_err());
+            /// ```
             pub fn new(text: impl AsRef<str>) -> Result<Self> {
                 let text = text.as_ref();
                 check_len($field, $min, $max, text.len())?;
@@ -41,6 +47,12 @@ macro_rules! text {
             }
 
             /// The text as it was given.
+            ///
+            /// ```
+            /// # use storage_api::*;
+            /// assert_eq!(QueueName::new("emails")?.as_str(), "emails");
+            /// # Ok::<(), Error>(())
+            /// ```
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -98,6 +110,11 @@ text!(
 
 impl Note {
     /// As much of the text as fits, cut between characters.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Note::truncated(&"x".repeat(2000)).as_str().len(), 1024);
+    /// ```
     pub fn truncated(text: &str) -> Self {
         Self(text[..text.floor_char_boundary(NOTE_BYTES_MAX)].into())
     }
@@ -121,6 +138,12 @@ pub struct PartitionId {
 
 impl PartitionId {
     /// The partition of that number of the queue of that name.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionId::new("emails", 3)?.to_string(), "emails/3");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new<Q>(queue: Q, number: u32) -> Result<Self>
     where
         Q: TryInto<QueueName>,
@@ -133,11 +156,23 @@ impl PartitionId {
     }
 
     /// The name of the queue.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionId::new("emails", 3)?.queue().as_str(), "emails");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn queue(&self) -> &QueueName {
         &self.queue
     }
 
     /// The number within the queue.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionId::new("emails", 3)?.number(), 3);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn number(&self) -> u32 {
         self.number
     }
@@ -177,6 +212,12 @@ macro_rules! binary {
 
         impl $name {
             /// The bytes, if their number is within the limits; otherwise `InvalidArgument`.
+            ///
+            /// ```
+            /// # use storage_api::*;
+            /// assert!(Key::new(vec![0; 1024]).is_ok());
+            /// assert!(Key::new(vec![0; 1025]).is_err());
+            /// ```
             pub fn new(bytes: impl Into<Bytes>) -> Result<Self> {
                 let bytes = bytes.into();
                 check_len($field, $min, $max, bytes.len())?;
@@ -184,21 +225,45 @@ macro_rules! binary {
             }
 
             /// The bytes as they were given.
+            ///
+            /// ```
+            /// # use storage_api::*;
+            /// assert_eq!(Key::try_from("ann")?.as_bytes(), b"ann");
+            /// # Ok::<(), Error>(())
+            /// ```
             pub fn as_bytes(&self) -> &[u8] {
                 &self.0
             }
 
             /// The bytes, shared.
+            ///
+            /// ```
+            /// # use storage_api::*;
+            /// assert_eq!(Value::try_from("{}")?.to_shared(), "{}");
+            /// # Ok::<(), Error>(())
+            /// ```
             pub fn to_shared(&self) -> Bytes {
                 self.0.clone()
             }
 
             /// How many bytes.
+            ///
+            /// ```
+            /// # use storage_api::*;
+            /// assert_eq!(Value::try_from("{}")?.len(), 2);
+            /// # Ok::<(), Error>(())
+            /// ```
             pub fn len(&self) -> usize {
                 self.0.len()
             }
 
             /// Whether there are none.
+            ///
+            /// ```
+            /// # use storage_api::*;
+            /// assert!(Value::try_from("")?.is_empty());
+            /// # Ok::<(), Error>(())
+            /// ```
             pub fn is_empty(&self) -> bool {
                 self.0.is_empty()
             }

@@ -20,6 +20,13 @@ macro_rules! number {
             pub const MIN: Self = Self(NonZeroU64::MIN);
 
             /// The number, from 1 to 2^63-1; anything else is `InvalidArgument`.
+            ///
+            /// ```
+            /// # use storage_api::*;
+            /// assert!(ItemId::new(1).is_ok());
+            /// assert!(ItemId::new(0).is_err());
+            /// assert!(ItemId::new(1 << 63).is_err());
+            /// ```
             pub fn new(number: u64) -> Result<Self> {
                 match NonZeroU64::new(number) {
                     Some(nonzero) if number <= NUMBER_MAX => Ok(Self(nonzero)),
@@ -28,11 +35,23 @@ macro_rules! number {
             }
 
             /// The number.
+            ///
+            /// ```
+            /// # use storage_api::*;
+            /// assert_eq!(ItemId::MIN.get(), 1);
+            /// ```
             pub const fn get(self) -> u64 {
                 self.0.get()
             }
 
             /// The number after this one; `None` after the largest.
+            ///
+            /// ```
+            /// # use storage_api::*;
+            /// assert_eq!(ItemId::MIN.next(), Some(ItemId::new(2)?));
+            /// assert_eq!(ItemId::new((1 << 63) - 1)?.next(), None);
+            /// # Ok::<(), Error>(())
+            /// ```
             pub fn next(self) -> Option<Self> {
                 Self::new(self.get() + 1).ok()
             }
@@ -90,6 +109,12 @@ pub struct Holder(NonZeroU64);
 
 impl Holder {
     /// The holder of that number; zero, which stands for no holder, is `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(Holder::new(17).is_ok());
+    /// assert!(Holder::new(0).is_err());
+    /// ```
     pub fn new(number: u64) -> Result<Self> {
         NonZeroU64::new(number)
             .map(Self)
@@ -97,6 +122,12 @@ impl Holder {
     }
 
     /// The number.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Holder::new(17)?.get(), 17);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub const fn get(self) -> u64 {
         self.0.get()
     }
@@ -120,6 +151,12 @@ impl Count {
     pub const MAX: Self = Self(BATCH_ITEMS_MAX as u16);
 
     /// That many, from 1 to 10 000; anything else is `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(Count::new(10_000).is_ok());
+    /// assert!(Count::new(10_001).is_err());
+    /// ```
     pub fn new(count: usize) -> Result<Self> {
         match u16::try_from(count) {
             Ok(small @ 1..) if count <= BATCH_ITEMS_MAX => Ok(Self(small)),
@@ -134,11 +171,22 @@ impl Count {
     }
 
     /// That many, brought into 1 to 10 000.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Count::clamped(0), Count::ONE);
+    /// assert_eq!(Count::clamped(usize::MAX), Count::MAX);
+    /// ```
     pub fn clamped(count: usize) -> Self {
         Self::new(count.clamp(1, BATCH_ITEMS_MAX)).unwrap_or(Self::ONE)
     }
 
     /// How many.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Count::MAX.get(), 10_000);
+    /// ```
     pub const fn get(self) -> usize {
         self.0 as usize
     }

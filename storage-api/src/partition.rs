@@ -70,6 +70,11 @@ pub struct PartitionConfig {
 
 impl PartitionConfig {
     /// How often an item may be leased before it is dead, where the item says nothing itself (clause RETRY-4).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().with_attempts_max(5).attempts_max(), 5);
+    /// ```
     #[must_use]
     pub fn with_attempts_max(mut self, attempts_max: u32) -> Self {
         self.attempts_max = attempts_max;
@@ -77,6 +82,11 @@ impl PartitionConfig {
     }
 
     /// Where retried items go.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().with_requeue(Requeue::Original).requeue(), Requeue::Original);
+    /// ```
     #[must_use]
     pub fn with_requeue(mut self, requeue: Requeue) -> Self {
         self.requeue = requeue;
@@ -84,6 +94,11 @@ impl PartitionConfig {
     }
 
     /// What becomes of dead items.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().with_dead(DeadPolicy::Drop).dead(), DeadPolicy::Drop);
+    /// ```
     #[must_use]
     pub fn with_dead(mut self, dead: DeadPolicy) -> Self {
         self.dead = dead;
@@ -92,6 +107,12 @@ impl PartitionConfig {
 
     /// How long after `created_at` a dedup key is kept when its item has gone (clause ITEM-4).
     /// Fractions of a microsecond are cut; at most `u64::MAX` microseconds.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let hour = std::time::Duration::from_secs(3600);
+    /// assert_eq!(PartitionConfig::default().with_dedup_for(hour).dedup_for(), hour);
+    /// ```
     #[must_use]
     pub fn with_dedup_for(mut self, dedup_for: Duration) -> Self {
         self.dedup_for_micros = u64::try_from(dedup_for.as_micros()).unwrap_or(u64::MAX);
@@ -99,6 +120,11 @@ impl PartitionConfig {
     }
 
     /// How many items the partition holds at most, in any state (clause LIMIT-2).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().with_items_max(1000).items_max(), 1000);
+    /// ```
     #[must_use]
     pub fn with_items_max(mut self, items_max: u64) -> Self {
         self.items_max = items_max;
@@ -106,6 +132,11 @@ impl PartitionConfig {
     }
 
     /// How many payload bytes the partition holds at most, in any state (clause LIMIT-2).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().with_bytes_max(1 << 30).bytes_max(), 1 << 30);
+    /// ```
     #[must_use]
     pub fn with_bytes_max(mut self, bytes_max: u64) -> Self {
         self.bytes_max = bytes_max;
@@ -113,6 +144,11 @@ impl PartitionConfig {
     }
 
     /// What the partition takes.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().with_mode(Mode::Frozen).mode(), Mode::Frozen);
+    /// ```
     #[must_use]
     pub fn with_mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
@@ -120,36 +156,71 @@ impl PartitionConfig {
     }
 
     /// The limit of attempts of items that name none; 0 is no limit.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().attempts_max(), 0);
+    /// ```
     pub fn attempts_max(&self) -> u32 {
         self.attempts_max
     }
 
     /// Where retried items go.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().requeue(), Requeue::Tail);
+    /// ```
     pub fn requeue(&self) -> Requeue {
         self.requeue
     }
 
     /// What becomes of dead items.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().dead(), DeadPolicy::Keep);
+    /// ```
     pub fn dead(&self) -> DeadPolicy {
         self.dead
     }
 
     /// How long after `created_at` a dedup key is kept when its item has gone.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(PartitionConfig::default().dedup_for().is_zero());
+    /// ```
     pub fn dedup_for(&self) -> Duration {
         Duration::from_micros(self.dedup_for_micros)
     }
 
     /// The most items; 0 is no limit.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().items_max(), 0);
+    /// ```
     pub fn items_max(&self) -> u64 {
         self.items_max
     }
 
     /// The most payload bytes; 0 is no limit.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().bytes_max(), 0);
+    /// ```
     pub fn bytes_max(&self) -> u64 {
         self.bytes_max
     }
 
     /// What the partition takes.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionConfig::default().mode(), Mode::Open);
+    /// ```
     pub fn mode(&self) -> Mode {
         self.mode
     }
@@ -201,6 +272,11 @@ pub struct PartitionStats {
 
 impl PartitionStats {
     /// The sums of one state.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(PartitionStats::default().state(State::Ready).items, 0);
+    /// ```
     pub fn state(&self, state: State) -> &StateStats {
         match state {
             State::Ready => &self.ready,
@@ -211,6 +287,13 @@ impl PartitionStats {
     }
 
     /// The sums of one state, to be changed.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let mut stats = PartitionStats::default();
+    /// stats.state_mut(State::Ready).items = 2;
+    /// assert_eq!(stats.ready.items, 2);
+    /// ```
     pub fn state_mut(&mut self, state: State) -> &mut StateStats {
         match state {
             State::Ready => &mut self.ready,
@@ -221,6 +304,14 @@ impl PartitionStats {
     }
 
     /// How many items there are, in any state.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let mut stats = PartitionStats::default();
+    /// stats.ready.items = 2;
+    /// stats.dead.items = 1;
+    /// assert_eq!(stats.items(), 3);
+    /// ```
     pub fn items(&self) -> u64 {
         State::ALL
             .iter()
@@ -229,6 +320,13 @@ impl PartitionStats {
     }
 
     /// Their payload bytes.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let mut stats = PartitionStats::default();
+    /// stats.leased.bytes = 100;
+    /// assert_eq!(stats.bytes(), 100);
+    /// ```
     pub fn bytes(&self) -> u64 {
         State::ALL
             .iter()

@@ -31,33 +31,68 @@ impl Timestamp {
     pub const MAX: Self = Self(i64::MAX);
 
     /// The point that many microseconds after the epoch, before it where negative.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Timestamp::from_micros(-1).to_string(), "1969-12-31T23:59:59.999999Z");
+    /// ```
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
     /// The point that many seconds after the epoch, saturating.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Timestamp::from_secs(1).as_micros(), 1_000_000);
+    /// assert_eq!(Timestamp::from_secs(i64::MAX), Timestamp::MAX);
+    /// ```
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs.saturating_mul(1_000_000))
     }
 
     /// Microseconds since the epoch.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Timestamp::EPOCH.as_micros(), 0);
+    /// ```
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 
     /// This point moved later; at most [`Timestamp::MAX`]. Fractions of a microsecond are cut.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let hour = std::time::Duration::from_secs(3600);
+    /// assert_eq!(Timestamp::EPOCH.saturating_add(hour), Timestamp::from_secs(3600));
+    /// ```
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add_unsigned(micros(duration)))
     }
 
     /// This point moved earlier; at least [`Timestamp::MIN`]. Fractions of a microsecond are cut.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let hour = std::time::Duration::from_secs(3600);
+    /// assert_eq!(Timestamp::MIN.saturating_sub(hour), Timestamp::MIN);
+    /// ```
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub_unsigned(micros(duration)))
     }
 
     /// The time from `earlier` to this point; zero where `earlier` is later.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let (earlier, later) = (Timestamp::from_secs(1), Timestamp::from_secs(3));
+    /// assert_eq!(later.saturating_since(earlier).as_secs(), 2);
+    /// assert!(earlier.saturating_since(later).is_zero());
+    /// ```
     pub fn saturating_since(self, earlier: Self) -> Duration {
         let micros = i128::from(self.0) - i128::from(earlier.0);
         Duration::from_micros(u64::try_from(micros).unwrap_or(0))

@@ -22,6 +22,12 @@ pub struct SignalHub {
 
 impl SignalHub {
     /// A hub that nobody watches yet.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let hub = SignalHub::new();
+    /// hub.fire(); // nobody watches: nothing happens
+    /// ```
     pub fn new() -> Self {
         Self {
             sender: watch::Sender::new(()),
@@ -29,6 +35,16 @@ impl SignalHub {
     }
 
     /// A signal that sees every firing from here on.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let hub = SignalHub::new();
+    /// let mut signal = hub.watch();
+    /// hub.fire();
+    /// signal.fired().await;
+    /// # }
+    /// ```
     pub fn watch(&self) -> Signal {
         Signal {
             receiver: self.sender.subscribe(),
@@ -36,6 +52,17 @@ impl SignalHub {
     }
 
     /// Wakes every signal.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let hub = SignalHub::new();
+    /// let (mut one, mut other) = (hub.watch(), hub.watch());
+    /// hub.fire();
+    /// one.fired().await;
+    /// other.fired().await;
+    /// # }
+    /// ```
     pub fn fire(&self) {
         if self.sender.receiver_count() > 0 {
             self.sender.send_replace(());
@@ -62,6 +89,16 @@ impl Signal {
     /// Returns when the hub has fired since the last return, or since the signal was taken.
     ///
     /// Dropping the future loses no firing.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let hub = SignalHub::new();
+    /// let mut signal = hub.watch();
+    /// drop(hub); // deleted or closed: whoever waits must look
+    /// signal.fired().await;
+    /// # }
+    /// ```
     pub async fn fired(&mut self) {
         // An error says that the hub is gone: whoever waits must look.
         let _ = self.receiver.changed().await;

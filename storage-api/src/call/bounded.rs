@@ -29,6 +29,12 @@ pub type Retries = Bounded<Retry>;
 
 impl<T> Bounded<T> {
     /// The list, if it has at most 10 000 entries; otherwise `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(ItemIds::new(vec![ItemId::MIN; 10_000]).is_ok());
+    /// assert!(ItemIds::new(vec![ItemId::MIN; 10_001]).is_err());
+    /// ```
     pub fn new(list: Vec<T>) -> Result<Self> {
         if list.len() > BATCH_ITEMS_MAX {
             return Err(Error::limit(
@@ -43,16 +49,34 @@ impl<T> Bounded<T> {
     }
 
     /// The first 10 000 entries or fewer of an iterator; a longer one is `InvalidArgument`, and is not read to its end.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let ids = ItemIds::collect((1..=3).flat_map(ItemId::new))?;
+    /// assert_eq!(ids.len(), 3);
+    /// assert!(ItemIds::collect(std::iter::repeat(ItemId::MIN)).is_err()); // endless, and still an answer
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn collect(list: impl IntoIterator<Item = T>) -> Result<Self> {
         Self::new(list.into_iter().take(BATCH_ITEMS_MAX + 1).collect())
     }
 
     /// One entry.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(ItemIds::one(ItemId::MIN).len(), 1);
+    /// ```
     pub fn one(entry: T) -> Self {
         Self(vec![entry])
     }
 
     /// The list.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(ItemIds::one(ItemId::MIN).into_vec(), [ItemId::MIN]);
+    /// ```
     pub fn into_vec(self) -> Vec<T> {
         self.0
     }

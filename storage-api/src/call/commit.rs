@@ -65,6 +65,15 @@ pub enum Write {
 
 impl Write {
     /// What is written to.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// request.delete(&namespace, &key)?;
+    /// assert_eq!(request.writes()[0].target(), (&namespace, &key));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn target(&self) -> (&Namespace, &Key) {
         match self {
             Self::Put { namespace, key, .. } | Self::Delete { namespace, key } => (namespace, key),
@@ -100,6 +109,16 @@ pub enum Step {
 
 impl Step {
     /// The partition of the step.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// # let partition = PartitionId::new("emails", 0)?;
+    /// request.complete(&partition, Receipts::default())?;
+    /// assert_eq!(request.steps()[0].partition(), &partition);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn partition(&self) -> &PartitionId {
         match self {
             Self::Produce { partition, .. }
@@ -137,6 +156,11 @@ pub struct CommitRequest {
 
 impl CommitRequest {
     /// A commit of nothing, at that time.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(CommitRequest::new(Timestamp::EPOCH).writes().is_empty());
+    /// ```
     pub fn new(now: Timestamp) -> Self {
         Self {
             now,
@@ -150,6 +174,15 @@ impl CommitRequest {
     }
 
     /// Holds if the key has no entry.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// request.check_absent(&namespace, &key)?;
+    /// assert!(matches!(request.checks(), [Check::Absent { .. }]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn check_absent(&mut self, namespace: &Namespace, key: &Key) -> Result<()> {
         self.count(1, key.len())?;
         self.checks.push(Check::Absent {
@@ -160,6 +193,15 @@ impl CommitRequest {
     }
 
     /// Holds if the key's entry has that version.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// request.check_version(&namespace, &key, Version::MIN)?;
+    /// assert!(matches!(request.checks(), [Check::Version { .. }]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn check_version(
         &mut self,
         namespace: &Namespace,
@@ -178,6 +220,17 @@ impl CommitRequest {
     /// Holds if the range has exactly those keys at those versions.
     ///
     /// A key outside of the range, or one given twice, is `InvalidArgument`: such a check could never hold.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// let range = KeyRange::prefix("a")?;
+    /// request.check_range(&namespace, range.clone(), vec![(key, Version::MIN)])?;
+    /// let outside = vec![(Key::try_from("bob")?, Version::MIN)];
+    /// assert!(request.check_range(&namespace, range, outside).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn check_range(
         &mut self,
         namespace: &Namespace,
@@ -203,6 +256,15 @@ impl CommitRequest {
     }
 
     /// Sets an entry. A second write to the same key is `InvalidArgument` (clause META-7).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// request.put(&namespace, &key, Value::try_from("{}")?, Some(Timestamp::MAX))?;
+    /// assert!(request.put(&namespace, &key, Value::try_from("{}")?, None).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn put(
         &mut self,
         namespace: &Namespace,
@@ -219,6 +281,15 @@ impl CommitRequest {
     }
 
     /// Removes an entry. A second write to the same key is `InvalidArgument` (clause META-7).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// request.delete(&namespace, &key)?;
+    /// assert!(matches!(request.writes(), [Write::Delete { .. }]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn delete(&mut self, namespace: &Namespace, key: &Key) -> Result<()> {
         self.write(Write::Delete {
             namespace: namespace.clone(),
@@ -227,6 +298,18 @@ impl CommitRequest {
     }
 
     /// Produces a batch, sealed with the time of the commit.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// # let partition = PartitionId::new("emails", 0)?;
+    /// let mut batch = ItemBatch::new();
+    /// batch.push(NewItem::new("hello"))?;
+    /// request.produce(&partition, batch)?;
+    /// assert!(matches!(request.steps(), [Step::Produce { .. }]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn produce(&mut self, partition: &PartitionId, batch: ItemBatch) -> Result<()> {
         self.count(batch.len(), batch.payload_bytes())?;
         self.steps.push(Step::Produce {
@@ -237,6 +320,17 @@ impl CommitRequest {
     }
 
     /// Completes leases; a receipt that is not valid refuses the commit.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// # let partition = PartitionId::new("emails", 0)?;
+    /// let receipt = Receipt { item: ItemId::MIN, lease: LeaseId::MIN };
+    /// request.complete(&partition, Receipts::one(receipt))?;
+    /// assert!(matches!(request.steps(), [Step::Complete { .. }]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn complete(&mut self, partition: &PartitionId, receipts: Receipts) -> Result<()> {
         self.count(receipts.len(), 0)?;
         self.steps.push(Step::Complete {
@@ -247,6 +341,16 @@ impl CommitRequest {
     }
 
     /// Deletes items; an id that does not exist refuses the commit.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// # let partition = PartitionId::new("emails", 0)?;
+    /// request.delete_items(&partition, ItemIds::one(ItemId::MIN))?;
+    /// assert!(matches!(request.steps(), [Step::Delete { .. }]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn delete_items(&mut self, partition: &PartitionId, ids: ItemIds) -> Result<()> {
         self.count(ids.len(), 0)?;
         self.steps.push(Step::Delete {
@@ -257,21 +361,41 @@ impl CommitRequest {
     }
 
     /// The caller's time.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(CommitRequest::new(Timestamp::MAX).now(), Timestamp::MAX);
+    /// ```
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
     /// The checks, in the order in which they are looked at.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(CommitRequest::new(Timestamp::EPOCH).checks().is_empty());
+    /// ```
     pub fn checks(&self) -> &[Check] {
         &self.checks
     }
 
     /// The metadata writes; no two to one key.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(CommitRequest::new(Timestamp::EPOCH).writes().is_empty());
+    /// ```
     pub fn writes(&self) -> &[Write] {
         &self.writes
     }
 
     /// The item steps, in the order in which they apply.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(CommitRequest::new(Timestamp::EPOCH).steps().is_empty());
+    /// ```
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }

@@ -41,16 +41,39 @@ pub enum ItemPoint {
 
 impl Cursor {
     /// The cursor of those bytes; whether they are whole is looked at when it is used.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let cursor = Cursor::from_bytes(vec![1, 2, 3]);
+    /// assert!(cursor.namespace_point().is_err()); // damaged
+    /// ```
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         Self(bytes.into())
     }
 
     /// The bytes, to be kept or sent.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let cursor = Cursor::after_namespace(&Namespace::new("users")?);
+    /// assert_eq!(Cursor::from_bytes(cursor.as_bytes().to_vec()), cursor);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// A cursor for items of the partition whose creation had the version `created`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let partition = PartitionId::new("emails", 0)?;
+    /// # let point = ItemPoint::Id(ItemId::MIN);
+    /// # let listing = Listing::ById(States::ALL);
+    /// let cursor = Cursor::after_item(&partition, Version::MIN, listing, point);
+    /// assert_eq!(cursor.item_point(&partition, Version::MIN, listing)?, point);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn after_item(
         partition: &PartitionId,
         created: Version,
@@ -73,6 +96,17 @@ impl Cursor {
     }
 
     /// The point of a cursor made by [`after_item`](Self::after_item) with the same arguments; else `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let partition = PartitionId::new("emails", 0)?;
+    /// # let point = ItemPoint::Id(ItemId::MIN);
+    /// # let listing = Listing::ById(States::ALL);
+    /// let cursor = Cursor::after_item(&partition, Version::MIN, listing, point);
+    /// let later_partition = Version::new(2)?;
+    /// assert!(cursor.item_point(&partition, later_partition, listing).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn item_point(
         &self,
         partition: &PartitionId,
@@ -95,6 +129,13 @@ impl Cursor {
     }
 
     /// A cursor for `list_partitions`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let partition = PartitionId::new("emails", 0)?;
+    /// assert_eq!(Cursor::after_partition(&partition).partition_point()?, partition);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn after_partition(id: &PartitionId) -> Self {
         let point = [
             id.number().to_le_bytes().as_slice(),
@@ -105,6 +146,13 @@ impl Cursor {
     }
 
     /// The point of a cursor made by [`after_partition`](Self::after_partition); else `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let other = Cursor::after_namespace(&Namespace::new("users")?);
+    /// assert!(other.partition_point().is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn partition_point(&self) -> Result<PartitionId> {
         let (number, queue) = self.point(b"P")?.split_first_chunk().ok_or_else(damaged)?;
         let queue = std::str::from_utf8(queue).map_err(|_| damaged())?;
@@ -112,16 +160,40 @@ impl Cursor {
     }
 
     /// A cursor for `namespaces`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let users = Namespace::new("users")?;
+    /// assert_eq!(Cursor::after_namespace(&users).namespace_point()?, users);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn after_namespace(namespace: &Namespace) -> Self {
         Self::new(b"N", namespace.as_str().as_bytes())
     }
 
     /// The point of a cursor made by [`after_namespace`](Self::after_namespace); else `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let partition = PartitionId::new("emails", 0)?;
+    /// assert!(Cursor::after_partition(&partition).namespace_point().is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn namespace_point(&self) -> Result<Namespace> {
         Namespace::new(std::str::from_utf8(self.point(b"N")?).map_err(|_| damaged())?)
     }
 
     /// A cursor for `scan`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// let all = KeyRange::all();
+    /// let cursor = Cursor::after_key(&namespace, &all, Direction::Forward, &key);
+    /// assert_eq!(cursor.key_point(&namespace, &all, Direction::Forward)?, key);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn after_key(
         namespace: &Namespace,
         range: &KeyRange,
@@ -132,6 +204,16 @@ impl Cursor {
     }
 
     /// The point of a cursor made by [`after_key`](Self::after_key) with the same arguments; else `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let (namespace, key) = (Namespace::new("users")?, Key::try_from("ann")?);
+    /// # let mut request = CommitRequest::new(Timestamp::EPOCH);
+    /// let all = KeyRange::all();
+    /// let cursor = Cursor::after_key(&namespace, &all, Direction::Forward, &key);
+    /// assert!(cursor.key_point(&namespace, &all, Direction::Backward).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn key_point(
         &self,
         namespace: &Namespace,

@@ -40,6 +40,12 @@ pub struct LeaseRequest {
 
 impl LeaseRequest {
     /// Up to `items_max` items until `deadline`, for no holder in particular.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let request = LeaseRequest::new(Timestamp::EPOCH, Timestamp::from_secs(30), Count::MAX);
+    /// assert_eq!(request.holder, None);
+    /// ```
     pub fn new(now: Timestamp, deadline: Timestamp, items_max: Count) -> Self {
         Self {
             now,
@@ -51,6 +57,12 @@ impl LeaseRequest {
     }
 
     /// Stops before the item that would exceed that many payload bytes.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let request = LeaseRequest::new(Timestamp::EPOCH, Timestamp::from_secs(30), Count::ONE);
+    /// assert_eq!(request.bytes_max(4096).bytes_max, Some(4096));
+    /// ```
     #[must_use]
     pub fn bytes_max(mut self, bytes_max: u64) -> Self {
         self.bytes_max = Some(bytes_max);
@@ -58,6 +70,14 @@ impl LeaseRequest {
     }
 
     /// Names the holder.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let request = LeaseRequest::new(Timestamp::EPOCH, Timestamp::from_secs(30), Count::ONE);
+    /// let worker = Holder::new(17)?;
+    /// assert_eq!(request.holder(worker).holder, Some(worker));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn holder(mut self, holder: Holder) -> Self {
         self.holder = Some(holder);
@@ -103,6 +123,11 @@ struct Slot {
 
 impl LeasedBatch {
     /// A batch without items, for a driver to fill.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(LeasedBatch::new(Timestamp::from_secs(30), None).is_empty());
+    /// ```
     pub fn new(deadline: Timestamp, holder: Option<Holder>) -> Self {
         Self {
             deadline,
@@ -114,12 +139,31 @@ impl LeasedBatch {
     }
 
     /// Makes room for that many items.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// leased.reserve(100);
+    /// assert!(leased.is_empty());
+    /// ```
     pub fn reserve(&mut self, items: usize) {
         self.buffers.reserve(items);
         self.slots.reserve(items);
     }
 
     /// Appends an item whose record has a buffer of its own.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// leased.push(lease, &sealed.shared_record(0), None);
+    /// assert_eq!(leased.get(0).unwrap().payload(), b"hello");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn push(&mut self, lease: NewLease, record: &Record, note: Option<&Note>) {
         let bytes = record.to_shared();
         let range = 0..bytes.len();
@@ -128,6 +172,19 @@ impl LeasedBatch {
     }
 
     /// Adds a buffer for the items pushed by [`push_slice`](Self::push_slice) from here on.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// leased.add_buffer(sealed.buffer().clone());
+    /// leased.push_slice(lease, 0..sealed.buffer().len(), None);
+    /// assert_eq!(leased.len(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn add_buffer(&mut self, buffer: Bytes) {
         self.buffers.push(buffer);
     }
@@ -135,6 +192,20 @@ impl LeasedBatch {
     /// Appends an item whose record stands at `range` of the buffer added last.
     ///
     /// Panics where there is no buffer or the range is outside of it.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// leased.add_buffer(sealed.buffer().clone());
+    /// let note = Note::new("failed once")?;
+    /// leased.push_slice(lease, 0..sealed.buffer().len(), Some(&note));
+    /// assert_eq!(leased.get(0).unwrap().note(), Some(&note));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[expect(
         clippy::cast_possible_truncation,
         reason = "an answer is far below 4 Gi items and bytes"
@@ -158,36 +229,121 @@ impl LeasedBatch {
     }
 
     /// How many items.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// assert_eq!(leased.len(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
     /// Whether there was nothing to lease (clause LEASE-6).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// assert!(!leased.is_empty());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
     /// Until when the leases cannot be taken back.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// assert_eq!(leased.deadline(), Timestamp::from_secs(30));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn deadline(&self) -> Timestamp {
         self.deadline
     }
 
     /// Who holds them, if that was said.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// assert_eq!(leased.holder(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn holder(&self) -> Option<Holder> {
         self.holder
     }
 
     /// The item at an index below [`len`](Self::len).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// assert!(leased.get(0).is_some());
+    /// assert!(leased.get(1).is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn get(&self, index: usize) -> Option<LeasedItem<'_>> {
         (index < self.len()).then_some(LeasedItem { batch: self, index })
     }
 
     /// The items in lease order.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// assert!(leased.iter().all(|item| item.attempts() == 1));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn iter(&self) -> impl ExactSizeIterator<Item = LeasedItem<'_>> + DoubleEndedIterator {
         (0..self.len()).map(|index| LeasedItem { batch: self, index })
     }
 
     /// The receipts in lease order, for `complete` and its like.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// assert_eq!(leased.receipts()[0], leased.get(0).unwrap().receipt());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn receipts(&self) -> Receipts {
         Receipts::new(self.slots.iter().map(Slot::receipt).collect())
             .expect("a leased batch has at most as many items as a call may have receipts")
@@ -212,31 +368,109 @@ pub struct LeasedItem<'a> {
 
 impl<'a> LeasedItem<'a> {
     /// The id of the item.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// assert_eq!(item.id().get(), 5);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn id(&self) -> ItemId {
         self.slot().lease.item
     }
 
     /// The receipt that completes, retries, releases or extends it.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// assert_eq!(item.receipt().item, item.id());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn receipt(&self) -> Receipt {
         self.slot().receipt()
     }
 
     /// How often it was leased, this time included.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// assert_eq!(item.attempts(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn attempts(&self) -> u32 {
         self.slot().lease.attempts
     }
 
     /// The position that it keeps while leased.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// assert_eq!(item.position(), Position::MIN);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn position(&self) -> Position {
         self.slot().lease.position
     }
 
     /// Until when the lease cannot be taken back.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// assert_eq!(item.deadline(), leased.deadline());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn deadline(&self) -> Timestamp {
         self.batch.deadline
     }
 
     /// The note of the last retry that left one.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// assert_eq!(item.note(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn note(&self) -> Option<&'a Note> {
         let at = self
             .batch
@@ -247,6 +481,19 @@ impl<'a> LeasedItem<'a> {
     }
 
     /// When it expires; `None` for a revived item.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// assert_eq!(item.expire_at(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn expire_at(&self) -> Option<Timestamp> {
         if self.slot().lease.is_revived {
             None
@@ -256,6 +503,19 @@ impl<'a> LeasedItem<'a> {
     }
 
     /// The record.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// assert_eq!(item.record().created_at(), Timestamp::from_secs(7));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn record(&self) -> RecordView<'a> {
         let slot = self.slot();
         let buffer = &self.batch.buffers[slot.buffer as usize];
@@ -263,6 +523,19 @@ impl<'a> LeasedItem<'a> {
     }
 
     /// The payload.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// assert_eq!(item.payload(), b"hello");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn payload(&self) -> &'a [u8] {
         self.record()
             .payload()
@@ -270,16 +543,57 @@ impl<'a> LeasedItem<'a> {
     }
 
     /// The payload, shared: it keeps the buffer alive, and copies nothing.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// let payload = item.shared_payload();
+    /// drop(leased);
+    /// assert_eq!(payload, "hello");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn shared_payload(&self) -> Bytes {
         self.batch.buffers[self.slot().buffer as usize].slice_ref(self.payload())
     }
 
     /// The kind of the item, empty where it has none.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// assert_eq!(item.kind(), "greeting");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn kind(&self) -> &'a str {
         self.record().attributes().kind
     }
 
     /// The whole item, as listing shows it.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// # let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// # leased.push(lease, &sealed.shared_record(0), None);
+    /// # let item = leased.get(0).unwrap();
+    /// assert_eq!(item.to_entry().receipt(), Some(item.receipt()));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn to_entry(&self) -> ItemEntry {
         let slot = self.slot();
         let buffer = &self.batch.buffers[slot.buffer as usize];
@@ -332,6 +646,12 @@ pub struct Retry {
 
 impl Retry {
     /// A retry without a note.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let receipt = Receipt { item: ItemId::MIN, lease: LeaseId::MIN };
+    /// assert_eq!(Retry::new(receipt, RetryTo::Now).note, None);
+    /// ```
     pub fn new(receipt: Receipt, to: RetryTo) -> Self {
         Self {
             receipt,
@@ -341,6 +661,14 @@ impl Retry {
     }
 
     /// Leaves a note of 0 to 1024 bytes; a longer one is `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let receipt = Receipt { item: ItemId::MIN, lease: LeaseId::MIN };
+    /// let retry = Retry::new(receipt, RetryTo::Dead).with_note("no such customer")?;
+    /// assert!(Retry::new(receipt, RetryTo::Now).with_note("x".repeat(1025)).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn with_note<N>(mut self, note: N) -> Result<Self>
     where
         N: TryInto<Note>,

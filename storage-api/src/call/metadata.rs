@@ -39,16 +39,37 @@ pub struct KeyRange {
 
 impl KeyRange {
     /// Every key.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(KeyRange::all().contains(&Key::try_from("anything")?));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn all() -> Self {
         Self::default()
     }
 
     /// From a key (`None`: the first) up to but without another (`None`: to the end). Empty where `from >= to`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let range = KeyRange::new(Some(Key::try_from("b")?), Some(Key::try_from("d")?));
+    /// assert!(range.contains(&Key::try_from("c")?));
+    /// assert!(!range.contains(&Key::try_from("d")?));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new(from: Option<Key>, to: Option<Key>) -> Self {
         Self { from, to }
     }
 
     /// The keys that start with those bytes, 0 to 1024 of them.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let range = KeyRange::prefix("user/")?;
+    /// assert_eq!(range.to(), Some(&Key::try_from("user0")?)); // the byte behind the slash
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn prefix(prefix: impl AsRef<[u8]>) -> Result<Self> {
         let prefix = prefix.as_ref();
         crate::names::check_len("key prefix", 0, KEY_BYTES_MAX, prefix.len())?;
@@ -68,21 +89,46 @@ impl KeyRange {
     }
 
     /// The first key of the range, if it has a beginning.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(KeyRange::prefix("a")?.from(), Some(&Key::try_from("a")?));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn from(&self) -> Option<&Key> {
         self.from.as_ref()
     }
 
     /// The first key behind the range, if it has an end.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(KeyRange::prefix([0xff])?.to(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn to(&self) -> Option<&Key> {
         self.to.as_ref()
     }
 
     /// Whether no key can lie within.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let key = Key::try_from("a")?;
+    /// assert!(KeyRange::new(Some(key.clone()), Some(key)).is_empty());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         matches!((&self.from, &self.to), (Some(from), Some(to)) if from >= to)
     }
 
     /// Whether a key lies within.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(KeyRange::prefix("a")?.contains(&Key::try_from("ann")?));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn contains(&self, key: &Key) -> bool {
         self.from.as_ref().is_none_or(|from| from <= key)
             && self.to.as_ref().is_none_or(|to| key < to)
@@ -117,6 +163,13 @@ pub struct ScanRequest {
 
 impl ScanRequest {
     /// That range of that namespace, forward, in the largest pages.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let request = ScanRequest::new(Namespace::new("users")?, KeyRange::all());
+    /// assert_eq!(request.entries_max, Count::MAX);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new(namespace: Namespace, range: KeyRange) -> Self {
         Self {
             namespace,
@@ -128,6 +181,13 @@ impl ScanRequest {
     }
 
     /// In that direction.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let request = ScanRequest::new(Namespace::new("users")?, KeyRange::all());
+    /// assert_eq!(request.direction(Direction::Backward).direction, Direction::Backward);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn direction(mut self, direction: Direction) -> Self {
         self.direction = direction;
@@ -135,6 +195,15 @@ impl ScanRequest {
     }
 
     /// The page behind the one that gave this cursor.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let request = ScanRequest::new(Namespace::new("users")?, KeyRange::all());
+    /// let (namespace, range) = (&request.namespace, &request.range);
+    /// let cursor = Cursor::after_key(namespace, range, Direction::Forward, &Key::try_from("ann")?);
+    /// assert!(request.after(cursor).after.is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn after(mut self, cursor: Cursor) -> Self {
         self.after = Some(cursor);
@@ -142,6 +211,13 @@ impl ScanRequest {
     }
 
     /// At most that many entries a page.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let request = ScanRequest::new(Namespace::new("users")?, KeyRange::all());
+    /// assert_eq!(request.entries_max(Count::ONE).entries_max, Count::ONE);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn entries_max(mut self, entries_max: Count) -> Self {
         self.entries_max = entries_max;

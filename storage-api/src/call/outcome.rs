@@ -42,6 +42,12 @@ impl Produced {
     /// The answer for a batch of `len` items: the stored ones have the ids from `first` on, the duplicates none.
     ///
     /// `duplicates` stand in input order; `first` is `None` where nothing was stored.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let nothing_stored = Duplicate { index: 0, of: ItemId::MIN, state: None };
+    /// assert_eq!(Produced::new(None, 1, vec![nothing_stored]).stored(), 0);
+    /// ```
     pub fn new(first: Option<ItemId>, len: usize, duplicates: Vec<Duplicate>) -> Self {
         Self {
             first,
@@ -51,31 +57,88 @@ impl Produced {
     }
 
     /// How many items the batch had.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let of = ItemId::MIN;
+    /// # let duplicate = Duplicate { index: 1, of, state: Some(State::Ready) };
+    /// # let produced = Produced::new(Some(ItemId::new(8)?), 3, vec![duplicate]);
+    /// assert_eq!(produced.len(), 3);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether the batch was empty.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let of = ItemId::MIN;
+    /// # let duplicate = Duplicate { index: 1, of, state: Some(State::Ready) };
+    /// # let produced = Produced::new(Some(ItemId::new(8)?), 3, vec![duplicate]);
+    /// assert!(!produced.is_empty());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// How many items were stored.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let of = ItemId::MIN;
+    /// # let duplicate = Duplicate { index: 1, of, state: Some(State::Ready) };
+    /// # let produced = Produced::new(Some(ItemId::new(8)?), 3, vec![duplicate]);
+    /// assert_eq!(produced.stored(), 2);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn stored(&self) -> usize {
         self.len - self.duplicates.len()
     }
 
     /// The ids of the items that were stored, in batch order.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let of = ItemId::MIN;
+    /// # let duplicate = Duplicate { index: 1, of, state: Some(State::Ready) };
+    /// # let produced = Produced::new(Some(ItemId::new(8)?), 3, vec![duplicate]);
+    /// let ids: Vec<u64> = produced.ids().map(ItemId::get).collect();
+    /// assert_eq!(ids, [8, 9]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn ids(&self) -> impl Iterator<Item = ItemId> + '_ {
         std::iter::successors(self.first, |id| id.next()).take(self.stored())
     }
 
     /// The items that were not stored, in batch order.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let of = ItemId::MIN;
+    /// # let duplicate = Duplicate { index: 1, of, state: Some(State::Ready) };
+    /// # let produced = Produced::new(Some(ItemId::new(8)?), 3, vec![duplicate]);
+    /// assert_eq!(produced.duplicates()[0].index, 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn duplicates(&self) -> &[Duplicate] {
         &self.duplicates
     }
 
     /// What became of each item, in batch order.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let of = ItemId::MIN;
+    /// # let duplicate = Duplicate { index: 1, of, state: Some(State::Ready) };
+    /// # let produced = Produced::new(Some(ItemId::new(8)?), 3, vec![duplicate]);
+    /// let outcomes: Vec<_> = produced.outcomes().collect();
+    /// assert_eq!(outcomes[0], ProduceOutcome::Stored(ItemId::new(8)?));
+    /// assert!(matches!(outcomes[1], ProduceOutcome::Duplicate { .. }));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn outcomes(&self) -> impl Iterator<Item = ProduceOutcome> + '_ {
         let mut ids = self.ids();
         let mut duplicates = self.duplicates.iter().peekable();
@@ -210,6 +273,14 @@ pub struct Maintained {
 
 impl Maintained {
     /// How many items and keys were handled.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let mut maintained = Maintained::default();
+    /// maintained.ready = 2;
+    /// maintained.keys_freed = 1;
+    /// assert_eq!(maintained.handled(), 3);
+    /// ```
     pub fn handled(&self) -> usize {
         self.ready + self.expired + self.attempts_exhausted + self.dropped + self.keys_freed
     }

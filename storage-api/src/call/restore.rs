@@ -19,11 +19,23 @@ pub struct Floors {
 
 impl Floors {
     /// No floors.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Floors::none().id(), None);
+    /// ```
     pub fn none() -> Self {
         Self::default()
     }
 
     /// Later ids of the partition are larger than that; above 2^62 it is `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(Floors::none().with_id(ItemId::new(1 << 62)?).is_ok());
+    /// assert!(Floors::none().with_id(ItemId::new((1 << 62) + 1)?).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn with_id(mut self, id: ItemId) -> Result<Self> {
         check_restored("floor of ids", id.get())?;
         self.id = Some(id);
@@ -31,6 +43,11 @@ impl Floors {
     }
 
     /// Later positions of the partition are larger than that; above 2^62 it is `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(Floors::none().with_position(Position::MIN).is_ok());
+    /// ```
     pub fn with_position(mut self, position: Position) -> Result<Self> {
         check_restored("floor of positions", position.get())?;
         self.position = Some(position);
@@ -38,6 +55,11 @@ impl Floors {
     }
 
     /// Later leases of the backend are larger than that; above 2^62 it is `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(Floors::none().with_lease(LeaseId::MIN).is_ok());
+    /// ```
     pub fn with_lease(mut self, lease: LeaseId) -> Result<Self> {
         check_restored("floor of leases", lease.get())?;
         self.lease = Some(lease);
@@ -45,6 +67,11 @@ impl Floors {
     }
 
     /// Later versions of the backend are larger than that; above 2^62 it is `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(Floors::none().with_version(Version::MIN).is_ok());
+    /// ```
     pub fn with_version(mut self, version: Version) -> Result<Self> {
         check_restored("floor of versions", version.get())?;
         self.version = Some(version);
@@ -52,21 +79,45 @@ impl Floors {
     }
 
     /// The floor of ids.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Floors::none().with_id(ItemId::MIN)?.id(), Some(ItemId::MIN));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn id(&self) -> Option<ItemId> {
         self.id
     }
 
     /// The floor of positions.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Floors::none().with_position(Position::MIN)?.position(), Some(Position::MIN));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn position(&self) -> Option<Position> {
         self.position
     }
 
     /// The floor of leases.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Floors::none().with_lease(LeaseId::MIN)?.lease(), Some(LeaseId::MIN));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn lease(&self) -> Option<LeaseId> {
         self.lease
     }
 
     /// The floor of versions.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(Floors::none().with_version(Version::MIN)?.version(), Some(Version::MIN));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn version(&self) -> Option<Version> {
         self.version
     }
@@ -78,6 +129,20 @@ pub struct RestoreBatch(Vec<ItemEntry>);
 
 impl RestoreBatch {
     /// The items, if they are within the limits; otherwise `InvalidArgument`.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// # let state = ItemState::Ready { position: Position::MIN };
+    /// let entry = ItemEntry::new(ItemId::MIN, record.clone(), state);
+    /// assert!(RestoreBatch::new(vec![entry]).is_ok());
+    /// let bare = ItemEntry::new(ItemId::MIN, record.without_payload(), state);
+    /// assert!(RestoreBatch::new(vec![bare]).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new(entries: Vec<ItemEntry>) -> Result<Self> {
         let max = BATCH_ITEMS_MAX as u64;
         if entries.len() > BATCH_ITEMS_MAX {
@@ -107,6 +172,12 @@ impl RestoreBatch {
     }
 
     /// The items.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(RestoreBatch::new(Vec::new())?.into_vec().is_empty());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn into_vec(self) -> Vec<ItemEntry> {
         self.0
     }

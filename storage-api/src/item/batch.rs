@@ -27,6 +27,12 @@ pub struct NewItem<'a> {
 
 impl<'a> NewItem<'a> {
     /// An item of that payload (0 bytes to 8 MiB), ready at once, with no other attribute.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(NewItem::new("hello").payload(), b"hello");
+    /// assert_eq!(NewItem::new(&[1, 2, 3]).payload(), [1, 2, 3]);
+    /// ```
     pub fn new(payload: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self {
             payload: payload.as_ref(),
@@ -39,6 +45,11 @@ impl<'a> NewItem<'a> {
     }
 
     /// What the payload is about: 0 to 256 bytes, for the application.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(NewItem::new("").kind("greeting").attributes().kind, "greeting");
+    /// ```
     #[must_use]
     pub fn kind(mut self, kind: &'a str) -> Self {
         self.attributes.kind = kind;
@@ -46,6 +57,11 @@ impl<'a> NewItem<'a> {
     }
 
     /// How the payload is encoded: 0 to 256 bytes, for the application.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(NewItem::new("{}").encoding("json").attributes().encoding, "json");
+    /// ```
     #[must_use]
     pub fn encoding(mut self, encoding: &'a str) -> Self {
         self.attributes.encoding = encoding;
@@ -53,6 +69,12 @@ impl<'a> NewItem<'a> {
     }
 
     /// Where more is to be found: 0 bytes to 2 KiB, for the application.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let item = NewItem::new("").reference("s3://bucket/video.mp4");
+    /// assert_eq!(item.attributes().reference, "s3://bucket/video.mp4");
+    /// ```
     #[must_use]
     pub fn reference(mut self, reference: &'a str) -> Self {
         self.attributes.reference = reference;
@@ -60,6 +82,12 @@ impl<'a> NewItem<'a> {
     }
 
     /// The dedup key: 1 to 256 bytes. While an item with it lives, another is not stored (clause ITEM-4).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let item = NewItem::new("").dedup_key("order-17");
+    /// assert_eq!(item.attributes().dedup_key, Some(&b"order-17"[..]));
+    /// ```
     #[must_use]
     pub fn dedup_key(mut self, dedup_key: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         self.attributes.dedup_key = Some(dedup_key.as_ref());
@@ -67,6 +95,14 @@ impl<'a> NewItem<'a> {
     }
 
     /// The priority, 100 by default; smaller is leased first (clause LEASE-1).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// batch.push(NewItem::new("urgent").priority(1))?;
+    /// assert_eq!(batch.seal(Timestamp::EPOCH).record(0).priority(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn priority(mut self, priority: u8) -> Self {
         self.priority = priority;
@@ -74,6 +110,14 @@ impl<'a> NewItem<'a> {
     }
 
     /// When the item becomes ready; scheduled until then (clause ITEM-3).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// batch.push(NewItem::new("later").enqueue_at(Timestamp::MAX))?;
+    /// assert_eq!(batch.seal(Timestamp::EPOCH).record(0).enqueue_at(), Some(Timestamp::MAX));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn enqueue_at(mut self, enqueue_at: Timestamp) -> Self {
         self.enqueue_at = Some(enqueue_at);
@@ -81,6 +125,14 @@ impl<'a> NewItem<'a> {
     }
 
     /// When the item expires, unless it is at work then (clauses LEASE-4 and TIME-1).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// batch.push(NewItem::new("fleeting").expire_at(Timestamp::from_secs(60)))?;
+    /// assert_eq!(batch.seal(Timestamp::EPOCH).record(0).expire_at(), Some(Timestamp::from_secs(60)));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn expire_at(mut self, expire_at: Timestamp) -> Self {
         self.expire_at = Some(expire_at);
@@ -88,6 +140,14 @@ impl<'a> NewItem<'a> {
     }
 
     /// How often the item may be leased before it is dead; 0 leaves it to the partition (clause RETRY-4).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// batch.push(NewItem::new("once").attempts_max(1))?;
+    /// assert_eq!(batch.seal(Timestamp::EPOCH).record(0).attempts_max(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn attempts_max(mut self, attempts_max: u32) -> Self {
         self.attempts_max = attempts_max;
@@ -95,11 +155,21 @@ impl<'a> NewItem<'a> {
     }
 
     /// Kind, encoding, reference and dedup key, as they are so far.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(NewItem::new("").attributes(), Attributes::default());
+    /// ```
     pub fn attributes(&self) -> Attributes<'a> {
         self.attributes
     }
 
     /// The payload.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(NewItem::new("hello").payload(), b"hello");
+    /// ```
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
@@ -155,6 +225,11 @@ pub struct ItemBatch {
 
 impl ItemBatch {
     /// A batch without items.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(ItemBatch::new().is_empty());
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
@@ -163,6 +238,15 @@ impl ItemBatch {
     ///
     /// What exceeds a limit of the item or of the batch is `InvalidArgument`; the batch stays as it was, and no memory was
     /// taken (clause LIMIT-1).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let mut batch = ItemBatch::new();
+    /// batch.push(NewItem::new("hello"))?;
+    /// assert!(batch.push(NewItem::new("").kind(&"k".repeat(257))).is_err());
+    /// assert_eq!(batch.len(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a full batch is far below 4 GiB: 32 MiB of payloads, 10 000 heads and attributes"
@@ -193,27 +277,66 @@ impl ItemBatch {
     }
 
     /// Whether another item of that payload length still fits.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(ItemBatch::new().has_room_for(8 << 20));
+    /// assert!(!ItemBatch::new().has_room_for(33 << 20));
+    /// ```
     pub fn has_room_for(&self, payload_len: usize) -> bool {
         self.ends.len() < BATCH_ITEMS_MAX
             && self.payload_bytes.saturating_add(payload_len) <= BATCH_BYTES_MAX
     }
 
     /// How many items.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// assert_eq!(batch.len(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Whether there are none.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// assert!(!batch.is_empty());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
     /// The sum of the payloads' lengths, in bytes.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// assert_eq!(batch.payload_bytes(), 5);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn payload_bytes(&self) -> usize {
         self.payload_bytes
     }
 
     /// Stamps `created_at` into every record, checksums and freezes them (clause ITEM-6).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// let sealed = batch.seal(Timestamp::from_secs(7));
+    /// assert_eq!(sealed.record(0).created_at(), Timestamp::from_secs(7));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn seal(mut self, now: Timestamp) -> SealedBatch {
         stamp_all(&mut self.buffer, &self.ends, now);
         SealedBatch {
@@ -236,6 +359,15 @@ pub struct SealedBatch {
 
 impl SealedBatch {
     /// The `now` of the produce, and the `created_at` of every record.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// assert_eq!(sealed.now(), Timestamp::from_secs(7));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn now(&self) -> Timestamp {
         self.now
     }
@@ -243,6 +375,16 @@ impl SealedBatch {
     /// The same items with another `created_at`: for a produce that was refused and is tried again later.
     ///
     /// The buffer is copied only where somebody else holds it too.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// let later = sealed.reseal(Timestamp::from_secs(8));
+    /// assert_eq!(later.record(0).created_at(), Timestamp::from_secs(8));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn reseal(self, now: Timestamp) -> Self {
         let buffer = self.buffer.try_into_mut();
@@ -256,36 +398,101 @@ impl SealedBatch {
     }
 
     /// How many items.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// assert_eq!(sealed.len(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Whether there are none.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// assert!(!sealed.is_empty());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
     /// The sum of the payloads' lengths, in bytes.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// assert_eq!(sealed.payload_bytes(), 5);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn payload_bytes(&self) -> usize {
         self.payload_bytes
     }
 
     /// The record at an index below [`len`](Self::len); panics beyond.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// assert_eq!(sealed.record(0).payload(), Some(&b"hello"[..]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn record(&self, index: usize) -> RecordView<'_> {
         RecordView::trusted(&self.buffer[self.range(index)])
     }
 
     /// The record at an index below [`len`](Self::len), as a slice of the shared buffer that keeps it alive; panics beyond.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// let record = sealed.shared_record(0);
+    /// drop(sealed);
+    /// assert_eq!(record.view().payload(), Some(&b"hello"[..]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn shared_record(&self, index: usize) -> Record {
         Record::trusted(self.buffer.slice(self.range(index)))
     }
 
     /// Every record in batch order.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// assert!(sealed.records().all(|record| record.priority() == 100));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn records(&self) -> impl ExactSizeIterator<Item = RecordView<'_>> {
         (0..self.len()).map(|index| self.record(index))
     }
 
     /// The buffer of all records, one behind the other.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// assert_eq!(sealed.buffer(), sealed.record(0).as_bytes());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn buffer(&self) -> &Bytes {
         &self.buffer
     }

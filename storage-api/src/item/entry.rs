@@ -27,6 +27,18 @@ pub struct ItemEntry {
 
 impl ItemEntry {
     /// An item as it is after a produce.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// # let state = ItemState::Ready { position: Position::MIN };
+    /// let entry = ItemEntry::new(ItemId::MIN, record, state);
+    /// assert_eq!(entry.attempts, 0);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new(id: ItemId, record: Record, state: ItemState) -> Self {
         Self {
             id,
@@ -39,6 +51,17 @@ impl ItemEntry {
     }
 
     /// When the item expires; `None` for a revived one.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// # let state = ItemState::Ready { position: Position::MIN };
+    /// assert_eq!(ItemEntry::new(ItemId::MIN, record, state).expire_at(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn expire_at(&self) -> Option<Timestamp> {
         if self.is_revived {
             None
@@ -48,6 +71,18 @@ impl ItemEntry {
     }
 
     /// When `maintain` will handle the item if nothing else happens (clause TIME-1).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// let state = ItemState::Scheduled { enqueue_at: Timestamp::from_secs(60) };
+    /// let entry = ItemEntry::new(ItemId::MIN, record, state);
+    /// assert_eq!(entry.due_at(), Some(Timestamp::from_secs(60)));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.state {
             ItemState::Ready { .. } => self.expire_at(),
@@ -60,6 +95,17 @@ impl ItemEntry {
     }
 
     /// The receipt of the lease that is valid.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// # let state = ItemState::Ready { position: Position::MIN };
+    /// assert_eq!(ItemEntry::new(ItemId::MIN, record, state).receipt(), None); // it is ready, not leased
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn receipt(&self) -> Option<Receipt> {
         let lease = self.lease()?;
         Some(Receipt {
@@ -69,6 +115,17 @@ impl ItemEntry {
     }
 
     /// The state without its details.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// # let state = ItemState::Ready { position: Position::MIN };
+    /// assert_eq!(ItemEntry::new(ItemId::MIN, record, state).state(), State::Ready);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn state(&self) -> State {
         self.state.state()
     }

@@ -114,6 +114,16 @@ impl<'a> RecordView<'a> {
     /// A view of bytes that this crate encoded, or that [`parse`](Self::parse) accepted before; with payload or without.
     ///
     /// For drivers that read their own memory. The accessors panic or mislead on other bytes.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert_eq!(RecordView::trusted(record.as_bytes()), record);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn trusted(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
@@ -122,6 +132,17 @@ impl<'a> RecordView<'a> {
     ///
     /// Anything else is `Corrupted`, or `Unsupported` where the format is newer (clauses OPEN-2 and OPEN-3).
     /// No input panics, and no memory is taken.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert!(RecordView::parse(record.as_bytes()).is_ok());
+    /// assert!(RecordView::parse(&record.as_bytes()[1..]).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let view = Self::parse_head(bytes)?;
         if bytes.len() != view.payload_start() + view.payload_len() {
@@ -176,16 +197,46 @@ impl<'a> RecordView<'a> {
     }
 
     /// The bytes of the record.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert!(record.as_bytes().ends_with(b"hello"));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn as_bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// The `now` of the produce (clause ITEM-6).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert_eq!(record.created_at(), Timestamp::from_secs(7));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn created_at(&self) -> Timestamp {
         self.timestamp_at(CREATED_AT.start)
     }
 
     /// The priority; smaller comes first.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert_eq!(record.priority(), 100);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn priority(&self) -> u8 {
         if self.has(HAS_PRIORITY) {
             self.bytes[HEAD_BYTES]
@@ -195,6 +246,16 @@ impl<'a> RecordView<'a> {
     }
 
     /// When the item was to become ready, where it was produced for later.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert_eq!(record.enqueue_at(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn enqueue_at(&self) -> Option<Timestamp> {
         self.has(HAS_ENQUEUE_AT)
             .then(|| self.timestamp_at(self.field_start(HAS_ENQUEUE_AT)))
@@ -202,12 +263,32 @@ impl<'a> RecordView<'a> {
 
     /// When the item expires, as produced. A revived item no longer does; see
     /// [`ItemEntry::expire_at`](crate::ItemEntry::expire_at).
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert_eq!(record.expire_at(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn expire_at(&self) -> Option<Timestamp> {
         self.has(HAS_EXPIRE_AT)
             .then(|| self.timestamp_at(self.field_start(HAS_EXPIRE_AT)))
     }
 
     /// The item's own limit of attempts; 0 leaves it to the partition.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert_eq!(record.attempts_max(), 0);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn attempts_max(&self) -> u32 {
         if self.has(HAS_ATTEMPTS_MAX) {
             self.u32_at(self.field_start(HAS_ATTEMPTS_MAX))
@@ -217,6 +298,16 @@ impl<'a> RecordView<'a> {
     }
 
     /// Kind, encoding, reference and dedup key.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert_eq!(record.attributes().kind, "greeting");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn attributes(&self) -> Attributes<'a> {
         if !self.has(HAS_ATTRIBUTES) {
             return Attributes::default();
@@ -226,6 +317,16 @@ impl<'a> RecordView<'a> {
     }
 
     /// The dedup key, without decoding the attributes of an item that has none.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert_eq!(record.dedup_key(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn dedup_key(&self) -> Option<&'a [u8]> {
         if self.has(HAS_DEDUP_KEY) {
             self.attributes().dedup_key
@@ -235,11 +336,31 @@ impl<'a> RecordView<'a> {
     }
 
     /// The length of the payload in bytes, known also where the payload was left away.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert_eq!(record.payload_len(), 5);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn payload_len(&self) -> usize {
         self.u32_at(4) as usize
     }
 
     /// The payload; `None` where it was left away.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.record(0);
+    /// assert_eq!(record.payload(), Some(&b"hello"[..]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn payload(&self) -> Option<&'a [u8]> {
         let payload = &self.bytes[self.payload_start()..];
         (payload.len() == self.payload_len()).then_some(payload)
@@ -316,6 +437,16 @@ pub struct Record {
 
 impl Record {
     /// Checks that `bytes` are exactly one record, as [`RecordView::parse`].
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// assert_eq!(Record::parse(record.to_shared())?, record);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn parse(bytes: Bytes) -> Result<Self> {
         RecordView::parse(&bytes)?;
         Ok(Self { bytes })
@@ -324,27 +455,78 @@ impl Record {
     /// A record of bytes that this crate encoded, or that [`parse`](Self::parse) accepted before.
     ///
     /// For drivers that read their own memory. The accessors panic or mislead on other bytes.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// assert_eq!(Record::trusted(record.to_shared()), record);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn trusted(bytes: Bytes) -> Self {
         Self { bytes }
     }
 
     /// A view to read the fields from.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// assert_eq!(record.view().payload_len(), 5);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn view(&self) -> RecordView<'_> {
         RecordView::trusted(&self.bytes)
     }
 
     /// The bytes of the record, shared.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// assert_eq!(record.to_shared(), record.view().as_bytes());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn to_shared(&self) -> Bytes {
         self.bytes.clone()
     }
 
     /// The payload, shared; `None` where it was left away.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// assert_eq!(record.shared_payload().unwrap(), "hello");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn shared_payload(&self) -> Option<Bytes> {
         let payload = self.view().payload()?;
         Some(self.bytes.slice_ref(payload))
     }
 
     /// The record without its payload; it still tells the payload's length.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// let bare = record.without_payload();
+    /// assert_eq!((bare.view().payload(), bare.view().payload_len()), (None, 5));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn without_payload(&self) -> Self {
         let end = self.view().payload_start();
@@ -354,6 +536,16 @@ impl Record {
     }
 
     /// The record in memory of its own, so that it does not keep a larger buffer alive.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let record = sealed.shared_record(0);
+    /// assert_eq!(record.detached(), record);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn detached(&self) -> Self {
         Self {

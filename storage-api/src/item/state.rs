@@ -61,16 +61,31 @@ impl States {
     pub const ALL: Self = Self(15);
 
     /// The set of those states.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(States::of([State::Ready, State::Dead]).contains(State::Dead));
+    /// ```
     pub fn of(states: impl IntoIterator<Item = State>) -> Self {
         Self(states.into_iter().fold(0, |bits, state| bits | state.bit()))
     }
 
     /// Whether a state is in the set.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert!(!States::NONE.contains(State::Ready));
+    /// ```
     pub fn contains(self, state: State) -> bool {
         self.0 & state.bit() != 0
     }
 
     /// The states of the set.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(States::ALL.iter().collect::<Vec<_>>(), State::ALL);
+    /// ```
     pub fn iter(self) -> impl Iterator<Item = State> {
         State::ALL
             .into_iter()
@@ -156,6 +171,11 @@ pub enum ItemState {
 
 impl ItemState {
     /// The state without its details.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// assert_eq!(ItemState::Scheduled { enqueue_at: Timestamp::MAX }.state(), State::Scheduled);
+    /// ```
     pub fn state(&self) -> State {
         match self {
             Self::Ready { .. } => State::Ready,
@@ -166,6 +186,12 @@ impl ItemState {
     }
 
     /// The position, which ready and leased items have.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let ready = ItemState::Ready { position: Position::MIN };
+    /// assert_eq!(ready.position(), Some(Position::MIN));
+    /// ```
     pub fn position(&self) -> Option<Position> {
         match self {
             Self::Ready { position } | Self::Leased { position, .. } => Some(*position),
