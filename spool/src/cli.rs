@@ -69,6 +69,10 @@ pub enum Command {
     },
 }
 
+/// How many items are on their way unless the command line says so: far more than any worker leases at once, and few enough
+/// that a file of any size goes through the memory of a small machine.
+pub const DEPTH_MAX: u64 = 100_000;
+
 const RUN_HELP: &str = "\
 The command of --exec is run by «sh -c», once for each item, with:
   standard input    the line, ended by a newline
@@ -77,6 +81,7 @@ The command of --exec is run by «sh -c», once for each item, with:
   SPOOL_DEADLINE    when the command will be killed, in seconds since 1970
 Exit code 0 completes the item. Anything else retries it after a while; when its attempts are used up it is dead, and the
 last line of the command's standard error is its note. Output passes through in whole lines.
+A command runs in a process group of its own: Ctrl-C reaches spool alone, and the commands of a spool that was killed live on.
 
 The report goes to standard output, with --exec to standard error, and with --json to standard output as one object.";
 
@@ -141,9 +146,14 @@ pub struct RunArgs {
     /// How many partitions a queue that does not exist gets [default: what the configuration says, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub partitions: Option<u32>,
-    /// Reading waits while that many items are not done; dead ones do not count
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub depth_max: Option<u64>,
+    /// Reading waits while that many items, or 256 MiB of them, are not done; dead ones do not count
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = DEPTH_MAX,
+        value_parser = clap::value_parser!(u64).range(1..),
+    )]
+    pub depth_max: u64,
     /// Exit with 3 when items are dead
     #[arg(long)]
     pub fail_on_dead: bool,

@@ -15,6 +15,9 @@ use crate::input::{Chunk, InputError, Mark};
 /// written some time after their work has ended, and another process may make room too.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// How many bytes of lines may be on their way, so that a file of large lines fits memory as well as one of many.
+const BYTES_MAX: u64 = 256 << 20;
+
 /// What feeds a queue.
 #[derive(Debug)]
 pub struct Feeder {
@@ -169,14 +172,18 @@ impl Feeder {
         }
     }
 
-    /// How many items there is room for by `--depth-max`.
+    /// How many items there is room for, whatever the limits of the queue are.
     async fn room(&self) -> Result<usize, Failure> {
-        if self.depth_max == u64::MAX {
-            return Ok(usize::MAX);
+        let (mut items, mut bytes) = (0, 0);
+        for partition in &self.partitions {
+            let stats = partition.stats().await?;
+            items += on_its_way(&stats);
+            bytes += stats.bytes() - stats.dead.bytes;
         }
-        let room = self
-            .depth_max
-            .saturating_sub(depth(&self.partitions).await?);
+        if bytes >= BYTES_MAX {
+            return Ok(0);
+        }
+        let room = self.depth_max.saturating_sub(items);
         Ok(usize::try_from(room).unwrap_or(usize::MAX))
     }
 

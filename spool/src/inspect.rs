@@ -191,13 +191,16 @@ impl std::fmt::Display for DeadItem {
     }
 }
 
-/// The beginning of a text, fit for a line.
+/// The beginning of a text, fit for a line: what would move a terminal's cursor is escaped.
 fn shown(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN_CHARS_MAX)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut shown = String::new();
+    for character in text.chars().take(SHOWN_CHARS_MAX) {
+        if character.is_control() {
+            shown.extend(character.escape_debug());
+        } else {
+            shown.push(character);
+        }
+    }
     if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
         shown.push('…');
     }
@@ -294,4 +297,19 @@ fn note_volatile(queue: &Queue) -> io::Result<()> {
         writeln!(io::stdout(), "note: {VOLATILE}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_and_control_characters_are_escaped() {
+        assert_eq!(
+            shown("{\"a\": 'é'}\n\u{1b}[31m"),
+            "{\"a\": 'é'}\\n\\u{1b}[31m"
+        );
+        assert_eq!(shown(&"é".repeat(60)), "é".repeat(60));
+        assert_eq!(shown(&"é".repeat(61)), format!("{}…", "é".repeat(60)));
+    }
 }

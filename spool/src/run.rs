@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::bookmark::Bookmark;
-use crate::cli::RunArgs;
+use crate::cli::{self, RunArgs};
 use crate::command::Exec;
 use crate::failure::Failure;
 use crate::feed::{Fed, Feeder, depth};
@@ -48,7 +48,7 @@ pub struct Plan {
     /// How often an item is begun; `None` leaves it to the queue.
     pub attempts_max: Option<u32>,
     /// How many items may be on their way.
-    pub depth_max: Option<u64>,
+    pub depth_max: u64,
     /// Whether dead items make the exit code 3.
     pub fail_on_dead: bool,
     /// Whether the report is JSON.
@@ -73,8 +73,15 @@ pub async fn run(registry: &Registry, args: &RunArgs) -> Result<u8, Failure> {
         Ok(queue) => work(&queue, input, plan).await,
         Err(failure) => Err(failure),
     };
-    opened.close().await?;
-    ran
+    close(&opened, ran).await
+}
+
+/// Closes the storages; why the run failed is worth more than why closing did.
+async fn close(opened: &Opened, ran: Result<u8, Failure>) -> Result<u8, Failure> {
+    let closed = opened.close().await;
+    let code = ran?;
+    closed?;
+    Ok(code)
 }
 
 /// `spool`: the example, as the project ships it.
@@ -95,13 +102,12 @@ pub async fn demonstrate(registry: &Registry) -> Result<u8, Failure> {
         lease: Duration::from_secs(30),
         timeout: Duration::from_secs(600),
         attempts_max: None,
-        depth_max: None,
+        depth_max: cli::DEPTH_MAX,
         fail_on_dead: false,
         json: false,
     };
     let ran = work(&queue, input, plan).await;
-    opened.close().await?;
-    ran
+    close(&opened, ran).await
 }
 
 async fn open_queue(opened: &Opened, args: &RunArgs) -> Result<Queue, Failure> {
@@ -144,19 +150,24 @@ async fn work(queue: &Queue, input: Input, plan: Plan) -> Result<u8, Failure> {
     let interrupt = Interrupt::listen(stop.clone(), groups.clone(), progress.clone())?;
 
     let mut feeder = Feeder::new(partitions.to_vec(), bookmark, stopping.clone());
-    feeder.depth_max = plan.depth_max.unwrap_or(u64::MAX);
+    feeder.depth_max = plan.depth_max;
     feeder.attempts_max = match plan.attempts_max {
         None if queue.config().partition().attempts_max() == 0 => ATTEMPTS_MAX,
         attempts_max => attempts_max.unwrap_or(0),
     };
     let (produced, ended) = (Arc::clone(&feeder.produced), Arc::clone(&feeder.ended));
-    let exec = plan.exec.as_ref().map(|command| {
-        let out = Sink::new(io::stdout(), progress.clone());
-        let err = Sink::new(io::stderr(), progress.clone());
-        Exec::new(command.clone(), plan.timeout, out, err, groups.clone())
+    let left_before = depth(partitions).await?;
+    let chunks = input.stream(from)?;
+    let mut feeding = tokio::spawn(async move {
+        let fed = feeder.feed(chunks).await;
+        (feeder, fed)
     });
-    let exec = exec.map_or(Work::Look, Work::Run);
-    let hands = Arc::new(Hands::new(exec, queue.clone(), groups, stop));
+    let hands = Arc::new(Hands::new(
+        work_of(&plan, &groups, &progress),
+        queue.clone(),
+        groups,
+        stop.clone(),
+    ));
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let worker = Worker::new(queue.clone(), SharedHands(Arc::clone(&hands)))
         .concurrency(plan.workers.map_or(processors, usize::from))
@@ -164,39 +175,33 @@ async fn work(queue: &Queue, input: Input, plan: Plan) -> Result<u8, Failure> {
         .holder(signature.holder)
         .seed(signature.holder.get())
         .start();
-    let chunks = input.stream(from)?;
-    let mut feeding = tokio::spawn(async move {
-        let fed = feeder.feed(chunks).await;
-        (feeder, fed)
-    });
 
     let mut course = Course {
         queue,
         worker,
         progress: &progress,
+        left_before,
         produced: &produced,
         ended: &ended,
         stopping,
     };
     let drained = course.drain(&mut feeding).await;
+    // Whatever the end was, nothing more is to be produced.
+    stop.send_replace(true);
     let stopped = course.worker.stop().await;
-    // It ends at the stop, where it has not before.
     let fed = match drained.fed {
         Some(fed) => fed,
-        None => {
-            feeding.abort();
-            (&mut feeding).await.ok()
-        }
+        None => feeding.await.ok(),
     };
     progress.finish();
-    signature.remove().await?;
 
     let counts = counts(&stopped.report, produced.load(Ordering::Relaxed));
     let (driver, durability) = drivers(partitions);
     let report = Report::new(driver, durability, counts, started.elapsed());
-    let dead = queue.stats().await?.dead.items;
+    // Where the storage has failed the report still comes.
+    let dead = queue.stats().await.map(|stats| stats.dead.items);
     if counts.dead > 0 {
-        show_dead(queue, dead, &say).await?;
+        show_dead(queue, *dead.as_ref().unwrap_or(&0), &say).await;
     }
     if hands.not_found() > 0 {
         say(&format!(
@@ -205,29 +210,45 @@ async fn work(queue: &Queue, input: Input, plan: Plan) -> Result<u8, Failure> {
         ));
     }
     print(&report, &plan)?;
+    if let Some(error) = stopped.error.or(drained.error) {
+        return Err(error.into());
+    }
+    signature.remove().await?;
     if let Some(signal) = interrupt.signal() {
         return Ok(128 + signal);
     }
     if let Some(broken) = hands.broken() {
         return Err(Failure::broken(broken));
     }
-    if let Some(error) = stopped.error.or(drained.error) {
-        return Err(error.into());
-    }
-    let Some((feeder, fed)) = fed else {
-        return Err(Failure::broken("the input was not read to its end"));
-    };
-    match fed? {
-        Fed::Whole => {
+    match fed {
+        Some((feeder, Ok(Fed::Whole))) => {
             if let Some(bookmark) = feeder.bookmark {
                 bookmark.remove().await?;
             }
         }
-        Fed::Stopped => return Err(Failure::broken("the input was not read to its end")),
-        Fed::Cut(error) => return Err(Failure::broken(error)),
+        Some((_, Ok(Fed::Cut(error)))) => return Err(Failure::broken(error)),
+        Some((_, Err(failure))) => return Err(failure),
+        Some((_, Ok(Fed::Stopped))) | None => {
+            return Err(Failure::broken("the input was not read to its end"));
+        }
     }
-    let is_failed = plan.fail_on_dead && (counts.dead > 0 || dead > 0);
+    let is_failed = plan.fail_on_dead && (counts.dead > 0 || dead? > 0);
     Ok(if is_failed { 3 } else { 0 })
+}
+
+fn work_of(plan: &Plan, groups: &Groups, progress: &Progress) -> Work {
+    let Some(command) = &plan.exec else {
+        return Work::Look;
+    };
+    let out = Sink::new(io::stdout(), progress.clone());
+    let err = Sink::new(io::stderr(), progress.clone());
+    Work::Run(Exec::new(
+        command.clone(),
+        plan.timeout,
+        out,
+        err,
+        groups.clone(),
+    ))
 }
 
 /// Where the input is to be read from, and what remembers it.
@@ -272,6 +293,8 @@ struct Course<'a> {
     queue: &'a Queue,
     worker: RunningWorker,
     progress: &'a Progress,
+    /// Items that were in the queue before.
+    left_before: u64,
     produced: &'a AtomicU64,
     ended: &'a Notify,
     stopping: watch::Receiver<bool>,
@@ -295,7 +318,8 @@ impl Course<'_> {
                 _ = stopping.wait_for(|stopping| *stopping) => return Drained { fed, error: None },
                 joined = &mut *feeding, if fed.is_none() => {
                     fed = Some(joined.ok());
-                    self.progress.set_total(self.produced.load(Ordering::Relaxed));
+                    let produced = self.produced.load(Ordering::Relaxed);
+                    self.progress.set_total(self.left_before + produced);
                 }
                 () = self.worker.changed() => self.ended.notify_one(),
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
@@ -339,8 +363,8 @@ fn counts(report: &WorkerReport, produced: u64) -> Counts {
     }
 }
 
-async fn show_dead(queue: &Queue, dead: u64, say: &impl Fn(&str)) -> Result<(), Failure> {
-    let shown = first_dead(queue, DEAD_SHOWN_MAX).await?;
+async fn show_dead(queue: &Queue, dead: u64, say: &impl Fn(&str)) {
+    let shown = first_dead(queue, DEAD_SHOWN_MAX).await.unwrap_or_default();
     for item in &shown {
         say(&format!("dead: {item}"));
     }
@@ -348,7 +372,6 @@ async fn show_dead(queue: &Queue, dead: u64, say: &impl Fn(&str)) -> Result<(), 
     if more > 0 {
         say(&format!("dead: and {more} more"));
     }
-    Ok(())
 }
 
 /// The output of commands has standard output for itself, unless the report is for a program.
