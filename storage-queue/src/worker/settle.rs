@@ -1,14 +1,16 @@
 //! Storing outcomes, as many at a time as there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use storage_api::limits::BATCH_ITEMS_MAX;
 use storage_api::{
-    CompleteOutcome, Error, Outcome as Effect, Partition, Receipt, Result, Retry, RetryOutcome,
-    RetryTo,
+    CompleteOutcome, Error, Outcome as Effect, Receipt, Result, Retry, RetryOutcome, RetryTo,
 };
+
+use tokio::task::JoinSet;
 
 use super::fetch::is_fatal;
 use super::handler::Outcome;
@@ -24,43 +26,56 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 struct Batch {
     complete: Vec<Receipt>,
     retry: Vec<Retry>,
+    /// How many outcomes these are, those that need no storing included.
+    count: usize,
 }
 
-/// Stores outcomes until there will be no more.
+/// Stores outcomes until there will be no more: one call at a time for each partition, the partitions side by side.
 ///
-/// While one batch is stored the next one gathers: batches are as large as the storage is slow, and nothing waits for them
-/// to grow.
-pub(super) async fn settle(shared: &Shared) {
+/// While one batch is stored the next one gathers: batches are as large as the storage is slow, nothing waits for them to
+/// grow, and a partition that cannot store holds up no other.
+pub(super) async fn settle(shared: &Arc<Shared>) {
+    let mut gathered: BTreeMap<u32, Batch> = BTreeMap::new();
+    let mut busy: BTreeSet<u32> = BTreeSet::new();
+    let mut storing: JoinSet<u32> = JoinSet::new();
     loop {
         // Looked at before the outcomes are taken: what ended before it was set is among them.
         let is_last = shared.is_drained.load(Ordering::Acquire);
-        let ended = shared.take_ended();
-        if ended.is_empty() {
-            if is_last {
-                return;
+        gather(shared, &mut gathered);
+        let waiting = std::mem::take(&mut gathered);
+        for (number, batch) in waiting {
+            if busy.insert(number) {
+                let shared = Arc::clone(shared);
+                storing.spawn(async move {
+                    store(&shared, number, &batch).await;
+                    number
+                });
+            } else {
+                gathered.insert(number, batch);
             }
-            shared.outcomes.notified().await;
-            continue;
         }
-        for (number, batch) in batches(shared, ended) {
-            let partition = shared.queue.partition(number);
-            let partition = partition.expect("a delivery comes from a partition of its queue");
-            store(shared, partition, &batch).await;
+        if is_last && storing.is_empty() {
+            return;
         }
-        shared.counters.changed.send_replace(());
+        tokio::select! {
+            () = shared.outcomes.notified() => {}
+            Some(stored) = storing.join_next() => {
+                busy.remove(&stored.expect("storing outcomes does not panic"));
+            }
+        }
     }
 }
 
-fn batches(shared: &Shared, ended: Vec<Ended>) -> BTreeMap<u32, Batch> {
+fn gather(shared: &Shared, batches: &mut BTreeMap<u32, Batch>) {
     let now = shared.clock().now();
-    let mut batches: BTreeMap<u32, Batch> = BTreeMap::new();
     for Ended {
         receipt,
         attempts,
         outcome,
-    } in ended
+    } in shared.take_ended()
     {
         let batch = batches.entry(receipt.partition).or_default();
+        batch.count += 1;
         let receipt = receipt.receipt;
         match outcome {
             Outcome::Complete => batch.complete.push(receipt),
@@ -83,10 +98,11 @@ fn batches(shared: &Shared, ended: Vec<Ended>) -> BTreeMap<u32, Batch> {
             Outcome::Settled => Counters::add(&shared.counters.settled, 1),
         }
     }
-    batches
 }
 
-async fn store(shared: &Shared, partition: &Partition, batch: &Batch) {
+async fn store(shared: &Shared, number: u32, batch: &Batch) {
+    let partition = shared.queue.partition(number);
+    let partition = partition.expect("a delivery comes from a partition of its queue");
     let counters = &shared.counters;
     for receipts in batch.complete.chunks(BATCH_ITEMS_MAX) {
         match persist(shared, || partition.complete(receipts)).await {
@@ -119,6 +135,8 @@ async fn store(shared: &Shared, partition: &Partition, batch: &Batch) {
             Err(error) => lose(shared, retries.len(), &error),
         }
     }
+    shared.settled(batch.count);
+    counters.changed.send_replace(());
 }
 
 /// Calls until it is Ok, trying is in vain, or the leases have long ended; and whether a try before may have applied.

@@ -39,6 +39,8 @@ struct State {
     running: Vec<Option<Running>>,
     running_count: usize,
     ended: Vec<Ended>,
+    /// How many items have ended whose outcome is not stored yet, those taken from `ended` included.
+    unsettled: usize,
     /// How many items may wait beyond those that a slot is free for.
     prefetch: usize,
 }
@@ -83,6 +85,7 @@ impl Shared {
                 running: vec![None; settings.concurrency],
                 running_count: 0,
                 ended: Vec::new(),
+                unsettled: 0,
                 prefetch: 0,
             }),
         }
@@ -103,7 +106,7 @@ impl Shared {
     /// stored: where the storage is slower than the handlers, more leases would only end before their turn comes.
     pub(super) fn room(&self) -> usize {
         let state = self.state.lock();
-        if state.ended.len() >= BATCH_ITEMS_MAX {
+        if state.unsettled >= BATCH_ITEMS_MAX {
             return 0;
         }
         let free = self.concurrency - state.running_count;
@@ -154,6 +157,7 @@ impl Shared {
         state.running[slot] = None;
         state.running_count -= 1;
         state.ended.push(ended);
+        state.unsettled += 1;
         let is_idle = state.waiting.is_empty();
         drop(state);
         self.outcomes.notify_one();
@@ -164,11 +168,18 @@ impl Shared {
 
     /// The outcomes that are to be stored.
     pub(super) fn take_ended(&self) -> Vec<Ended> {
-        let ended = std::mem::take(&mut self.state.lock().ended);
-        if ended.len() >= BATCH_ITEMS_MAX {
+        std::mem::take(&mut self.state.lock().ended)
+    }
+
+    /// Remembers that so many outcomes were stored, or given up.
+    pub(super) fn settled(&self, count: usize) {
+        let mut state = self.state.lock();
+        let was_full = state.unsettled >= BATCH_ITEMS_MAX;
+        state.unsettled -= count;
+        drop(state);
+        if was_full {
             self.room.notify_one();
         }
-        ended
     }
 
     /// The items that wait and whose lease ends before `limit`, or all of them: they wait no longer.

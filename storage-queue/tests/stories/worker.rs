@@ -607,3 +607,26 @@ async fn the_leases_of_a_dead_worker_are_released_by_its_holder() {
     let again = queue.lease(up_to(1)).await.unwrap();
     assert_eq!(again[0].attempts(), 1);
 }
+
+#[tokio::test]
+async fn a_partition_that_cannot_store_outcomes_holds_up_no_other() {
+    let (memory, clock) = memory();
+    let (faulty, storage) = Faulty::over(&memory);
+    let config = QueueConfig::default().with_partitions(3).unwrap();
+    let queue = Queues::new(Storages::single(storage))
+        .create("q", config)
+        .await
+        .unwrap();
+    for partition in queue.partitions() {
+        partition.produce(["a", "b"]).await.unwrap();
+    }
+    *faulty.stuck.lock() = Some(0);
+    let mut worker = Worker::new(queue.clone(), |_| async {}).start();
+    until(&mut worker, |report| report.completed == 4).await;
+
+    *faulty.stuck.lock() = None;
+    clock.advance(Duration::from_secs(1));
+    until(&mut worker, |report| report.completed == 6).await;
+
+    assert_eq!(worker.report().lost, 0);
+}
