@@ -1,3 +1,4 @@
+use std::io::{Seek, SeekFrom, Write};
 use std::process::Stdio;
 
 use crate::scene::{Ran, Scene};
@@ -93,7 +94,7 @@ fn a_line_over_the_limit_is_named_and_the_lines_before_it_are_worked_on() {
 
 #[test]
 fn a_line_without_end_takes_no_memory() {
-    // 256 MiB of address space beyond the limit would be needed to hold the line.
+    // Less address space than the line would take.
     let scene = Scene::new();
     let script = "ulimit -v 2000000; head -c 4000000000 /dev/zero | \"$0\" run --config queue.yaml --queue jobs --input - --json";
     let mut command = std::process::Command::new("sh");
@@ -106,4 +107,28 @@ fn a_line_without_end_takes_no_memory() {
 
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.err.contains("line 1 is longer"), "{}", ran.err);
+}
+
+#[test]
+fn a_file_larger_than_memory_goes_through_a_slow_command() {
+    let scene = Scene::new();
+    // A thousand lines of 1.5 MB, on disk mostly a hole; the command reads slower than spool.
+    const LINE_BYTES: u64 = 1_500_000;
+    let mut file = std::fs::File::create(scene.path("input")).unwrap();
+    for line in 1..=1_000 {
+        file.seek(SeekFrom::Start(line * LINE_BYTES - 1)).unwrap();
+        file.write_all(b"\n").unwrap();
+    }
+    let script = "ulimit -v 1000000; \"$0\" run --config queue.yaml --queue jobs --input input --workers 1 \
+                  --exec 'wc -c' --json";
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", script, env!("CARGO_BIN_EXE_spool")])
+        .current_dir(scene.path("."))
+        .stdin(Stdio::null());
+
+    let ran = Ran::of(&mut command);
+
+    assert_eq!(ran.counts(), [1_000, 1_000, 0, 0], "{}", ran.err);
+    assert!(ran.sorted_lines().iter().all(|line| *line == "1500000"));
 }
