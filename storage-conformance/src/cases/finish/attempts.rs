@@ -1,6 +1,8 @@
 //! The limit of attempts: when it is looked at, whose it is, what happens there.
 
-use storage_api::{DeadReason, ItemState, NewItem, PartitionConfig, RetryOutcome, RetryTo, State};
+use storage_api::{
+    Capability, DeadReason, ItemState, NewItem, PartitionConfig, RetryOutcome, RetryTo, State,
+};
 
 use crate::case::{Case, cases};
 use crate::env::{Env, at};
@@ -18,6 +20,7 @@ pub(in crate::cases) const CASES: &[Case] = cases![finish:
     lease_does_not_look_at_attempts ["RETRY-4", "PART-3"],
     release_does_not_look_at_attempts ["RETRY-6", "RETRY-4"],
     released_attempts_can_be_used_again ["RETRY-6", "RETRY-4"],
+    attempts_are_kept_over_a_reopening ["RETRY-4", "DUR-2"] .requires(Capability::Reopen),
     retry_does_not_look_at_expiry ["RETRY-4", "TIME-1"],
     retry_for_later_does_not_look_at_expiry ["RETRY-4", "RETRY-2", "TIME-1"],
 ];
@@ -202,6 +205,22 @@ async fn released_attempts_can_be_used_again(env: Env) {
     }
 
     assert_eq!(leases_until_dead(&part).await, 1);
+}
+
+/// A broker gave out a message that had used up its deliveries once more after a restart.
+async fn attempts_are_kept_over_a_reopening(env: Env) {
+    let part = env.partition("a").await;
+    let new = NewItem::new("x").attempts_max(2);
+    let first = part.produce_leased(at(0), at(10), new).await;
+    part.retry(at(0), receipt(&first), RetryTo::Now).await;
+
+    env.reopen().await;
+    let second = part.lease_one(at(0), at(10)).await;
+    env.reopen().await;
+    let maintained = part.maintain(at(10)).await;
+
+    assert_eq!(second.attempts, 2);
+    assert_eq!((maintained.attempts_exhausted, maintained.ready), (1, 0));
 }
 
 async fn retry_does_not_look_at_expiry(env: Env) {

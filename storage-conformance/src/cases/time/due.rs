@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use storage_api::{
-    Capability, DeadReason, ItemState, Listing, NewItem, PartitionConfig, Requeue, RetryTo, State,
+    Capability, DeadPolicy, DeadReason, ItemState, Listing, NewItem, PartitionConfig, Requeue,
+    RetryTo, State,
 };
 
 use crate::case::{Case, cases};
@@ -26,6 +27,7 @@ pub(in crate::cases) const CASES: &[Case] = cases![time:
     due_items_are_handled_in_order_of_their_time_not_of_their_age ["TIME-1"],
     due_items_of_one_time_are_handled_by_id ["TIME-1"],
     lingering_keys_are_handled_in_their_turn ["TIME-1", "ITEM-4"],
+    keys_of_dropped_items_are_freed_before_nothing_more_is_due ["TIME-1", "TIME-2", "ITEM-4", "DEAD-1"],
     small_steps_reach_everything ["TIME-1", "TIME-2"],
     nothing_is_handled_twice_in_a_call ["TIME-1", "TIME-2"],
     one_item_keeps_no_other_from_being_handled ["TIME-1", "ITEM-4"],
@@ -270,6 +272,29 @@ async fn lingering_keys_are_handled_in_their_turn(env: Env) {
     let expected = [(1, 0, true), (1, 0, true), (0, 1, true), (1, 0, false)];
     assert_eq!(steps, expected);
     assert_eq!(ready(&part).await, ["sooner", "smaller id", "larger id"]);
+}
+
+async fn keys_of_dropped_items_are_freed_before_nothing_more_is_due(env: Env) {
+    let config = PartitionConfig::default()
+        .with_dead(DeadPolicy::Drop)
+        .with_dedup_for(Duration::from_micros(10));
+    let part = env.partition_with("a", config).await;
+    let new = NewItem::new("x").dedup_key("key").expire_at(at(5));
+    part.produce(at(0), [new]).await;
+
+    // Dropped so late that its key is due at the same time.
+    let (mut dropped, mut freed) = (0, 0);
+    for _ in 0..5 {
+        let step = part.maintain(at(50)).await;
+        dropped += step.dropped;
+        freed += step.keys_freed;
+        if !step.more {
+            break;
+        }
+    }
+
+    assert_eq!((dropped, freed), (1, 1));
+    assert_eq!(part.stats().await.next_due, None);
 }
 
 /// A rescuer whose full batch needed no rescue never saw what stood behind it.
