@@ -280,7 +280,7 @@ impl<E: OrderedKv> PartitionStore for KvBackend<E> {
         kernel.admit(operation).await?;
         let catalog = kernel.catalog.write().await;
         let refused = |kind, reason: &str| Err(Error::new(kind, operation, id, reason));
-        if kernel.find(id).is_some() {
+        if kernel.find(operation, id)?.is_some() {
             return refused(
                 ErrorKind::AlreadyExists,
                 "there is a partition of that name; use it, or delete it first",
@@ -372,6 +372,7 @@ impl<E: OrderedKv> PartitionStore for KvBackend<E> {
         let after = after.map_err(|error| error.during(operation, Object::Backend))?;
         let count = partitions_max.get();
         let found = self.kernel.partitions_behind(after.as_ref(), count);
+        let found = found.map_err(self.kernel.failed(operation))?;
         let is_cut = found.len() > count;
         let items: Vec<PartitionInfo> = found
             .iter()

@@ -70,7 +70,7 @@ impl<E: OrderedKv> Kernel<E> {
         // Until all are locked, none comes or goes.
         let _catalog = self.catalog.read().await;
         for id in ids {
-            if let Some(partition) = self.find(id) {
+            if let Some(partition) = self.find(Operation::Commit, id)? {
                 let state = partition.lock(&self.store).await;
                 if let Some(state) = state.map_err(self.failed(Operation::Commit))? {
                     locked.insert(id.clone(), (partition, state));
@@ -179,15 +179,8 @@ impl<E: OrderedKv> Kernel<E> {
             }
         }
         if !rows.is_empty() {
-            match self.store.write(rows) {
-                Ok(written) => batch = written,
-                Err(error) => {
-                    for work in changed {
-                        work.failed();
-                    }
-                    return Err(self.store.unknown(Operation::Commit, error));
-                }
-            }
+            let written = self.store.write(rows);
+            batch = written.map_err(|error| self.store.unknown(Operation::Commit, error))?;
         }
         for work in changed {
             work.written(batch);

@@ -61,6 +61,10 @@ pub trait OrderedKv: Send + Sync + 'static {
         0
     }
 
+    /// Forgets the batches that nothing but its own memory holds, and takes no more of them: a sync has failed, so they will
+    /// never be durable, and what is read from here on is what a reopening would find.
+    fn abandon(&self) {}
+
     /// Gives space back to the system if there is much of it; called now and then from a thread that may block.
     fn reclaim(&self) -> KvResult<()> {
         Ok(())

@@ -1,7 +1,7 @@
 //! What every operation of the backend goes through.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -20,6 +20,13 @@ use crate::partition::{LockedPartition, Partition, PartitionState, read_counters
 use crate::store::{Level, Rows, Store, damaged};
 use crate::work::{Stop, Work};
 
+#[derive(Debug, Default)]
+struct Partitions {
+    by_id: BTreeMap<PartitionId, Arc<Partition>>,
+    /// Whether they were read again after writes had stopped.
+    is_read_again: bool,
+}
+
 /// The backend without its threads.
 ///
 /// Locks are taken in this order: metadata, catalog, partitions by id, numbers. The first three are fair and async; the
@@ -28,7 +35,7 @@ use crate::work::{Stop, Work};
 pub(crate) struct Kernel<E> {
     pub(crate) store: Store<E>,
     pub(crate) numbers: Numbers,
-    partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
+    partitions: RwLock<Partitions>,
     /// Who makes or removes partitions writes; who needs the set of them to stand still reads.
     pub(crate) catalog: tokio::sync::RwLock<()>,
     pub(crate) metadata: tokio::sync::RwLock<MetadataState>,
@@ -76,7 +83,10 @@ impl<E: OrderedKv> Kernel<E> {
         Ok(Self {
             store,
             numbers: Numbers::new(row),
-            partitions: RwLock::new(partitions),
+            partitions: RwLock::new(Partitions {
+                by_id: partitions,
+                is_read_again: false,
+            }),
             catalog: tokio::sync::RwLock::default(),
             metadata: tokio::sync::RwLock::default(),
             gate: Gate::default(),
@@ -198,8 +208,13 @@ impl<E: OrderedKv> Kernel<E> {
         move |error| self.store.error(operation, error)
     }
 
-    pub(crate) fn find(&self, id: &PartitionId) -> Option<Arc<Partition>> {
-        self.partitions.read().get(id).cloned()
+    pub(crate) fn find(
+        &self,
+        operation: Operation,
+        id: &PartitionId,
+    ) -> Result<Option<Arc<Partition>>> {
+        self.read_again().map_err(self.failed(operation))?;
+        Ok(self.partitions.read().by_id.get(id).cloned())
     }
 
     /// A partition and its lock (clause PART-2).
@@ -209,10 +224,10 @@ impl<E: OrderedKv> Kernel<E> {
         id: &PartitionId,
     ) -> Result<(Arc<Partition>, LockedPartition)> {
         loop {
-            let found = self.find(id);
+            let found = self.find(operation, id)?;
             let partition = found.ok_or_else(|| Error::partition_not_found(operation, id))?;
             let locked = partition.lock(&self.store).await;
-            // Deleted while this call waited; there may be another of the name by now.
+            // It went while this call waited; there may be another of the name by now.
             if let Some(state) = locked.map_err(self.failed(operation))? {
                 return Ok((partition, state));
             }
@@ -221,11 +236,12 @@ impl<E: OrderedKv> Kernel<E> {
 
     pub(crate) fn add(&self, partition: Partition) {
         let mut partitions = self.partitions.write();
-        partitions.insert(partition.id.clone(), Arc::new(partition));
+        let id = partition.id.clone();
+        partitions.by_id.insert(id, Arc::new(partition));
     }
 
     pub(crate) fn forget(&self, id: &PartitionId) {
-        self.partitions.write().remove(id);
+        self.partitions.write().by_id.remove(id);
     }
 
     /// The partitions behind a name, in order; one more than `count`, if there are so many.
@@ -233,26 +249,54 @@ impl<E: OrderedKv> Kernel<E> {
         &self,
         after: Option<&PartitionId>,
         count: usize,
-    ) -> Vec<Arc<PartitionInfo>> {
-        use std::ops::Bound;
+    ) -> KvResult<Vec<Arc<PartitionInfo>>> {
+        self.read_again()?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let partitions = self.partitions.read();
-        partitions
-            .range::<PartitionId, _>((from, Bound::Unbounded))
-            .take(count + 1)
-            .map(|(_, partition)| partition.info())
-            .collect()
+        let behind = partitions
+            .by_id
+            .range::<PartitionId, _>((from, Bound::Unbounded));
+        let infos = behind.map(|(_, partition)| partition.info());
+        Ok(infos.take(count + 1).collect())
     }
 
-    pub(crate) fn all_partitions(&self) -> Vec<Arc<Partition>> {
-        self.partitions.read().values().cloned().collect()
+    pub(crate) fn all_partitions(&self) -> KvResult<Vec<Arc<Partition>>> {
+        self.read_again()?;
+        Ok(self.partitions.read().by_id.values().cloned().collect())
+    }
+
+    /// Once writes have stopped, the partitions are those that the engine has: some may have been made, changed or deleted
+    /// in batches that never reached it.
+    fn read_again(&self) -> KvResult<()> {
+        if self.store.latched().is_none() || self.partitions.read().is_read_again {
+            return Ok(());
+        }
+        let mut partitions = self.partitions.write();
+        let mut before = std::mem::take(&mut partitions.by_id);
+        for (number, info) in read_partitions(&self.store)? {
+            let known = before.remove(&info.id);
+            let partition = match known.filter(|known| known.number == number) {
+                Some(known) => {
+                    known.set_info(info);
+                    known
+                }
+                None => {
+                    let counters = read_counters(&self.store, number)?;
+                    Arc::new(Partition::new(number, info, PartitionState::new(counters)))
+                }
+            };
+            let id = partition.id.clone();
+            partitions.by_id.insert(id, partition);
+        }
+        partitions.is_read_again = true;
+        Ok(())
     }
 
     /// Writes where the numbers stand, and lets go of everything. Nobody is inside any more.
     pub(crate) fn shut(&self) -> KvResult<()> {
         let saved = self.save();
         // Dropped with their hubs, which wakes everybody who watches.
-        self.partitions.write().clear();
+        self.partitions.write().by_id.clear();
         let closed = self.store.close();
         saved.and(closed)
     }
@@ -264,13 +308,10 @@ impl<E: OrderedKv> Kernel<E> {
             return Ok(());
         }
         let mut rows = Rows::default();
-        for partition in self.all_partitions() {
+        for partition in self.all_partitions()? {
             let Some(state) = partition.try_lock() else {
                 continue;
             };
-            if state.is_stale {
-                return Ok(());
-            }
             let key = keys::counters(partition.number);
             rows.put_row(Keyspace::Catalog, &key, &state.counters.encode());
         }

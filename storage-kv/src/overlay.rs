@@ -18,7 +18,7 @@ use parking_lot::{Mutex, RwLock};
 use storage_api::Direction;
 
 use crate::batch::{RangeDelete, WriteBatch};
-use crate::engine::{EngineTraits, KvResult, OrderedKv, Span, Visit};
+use crate::engine::{EngineTraits, KvError, KvErrorKind, KvResult, OrderedKv, Span, Visit};
 use crate::keyspace::Keyspace;
 
 /// Gathers batches in memory in front of an engine, and writes them in rounds.
@@ -37,6 +37,7 @@ struct Layers {
     gathering: Layer,
     /// Stays after a round that failed: reads go on as if it had not.
     in_flight: Option<Arc<Layer>>,
+    is_abandoned: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +64,8 @@ impl<E: OrderedKv> Overlay<E> {
             return Ok(());
         };
         self.engine.write_synced(layer.to_batch())?;
-        self.layers.write().in_flight = None;
+        let mut layers = self.layers.write();
+        layers.in_flight = None;
         Ok(())
     }
 }
@@ -130,7 +132,14 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
 
     fn write(&self, mut batch: WriteBatch) -> KvResult<()> {
         batch.order();
-        self.layers.write().gathering.take(&batch);
+        let mut layers = self.layers.write();
+        if layers.is_abandoned {
+            return Err(KvError::new(
+                KvErrorKind::Unavailable,
+                "a round before it failed",
+            ));
+        }
+        layers.gathering.take(&batch);
         Ok(())
     }
 
@@ -164,6 +173,14 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
         let layers = self.layers.read();
         let in_flight = layers.in_flight.as_ref().map_or(0, |layer| layer.bytes);
         layers.gathering.bytes + in_flight
+    }
+
+    fn abandon(&self) {
+        *self.layers.write() = Layers {
+            is_abandoned: true,
+            ..Layers::default()
+        };
+        self.engine.abandon();
     }
 
     fn reclaim(&self) -> KvResult<()> {
@@ -338,6 +355,26 @@ mod tests {
     use super::*;
     use crate::prove::prove;
     use crate::sim::SimDisk;
+
+    #[test]
+    fn what_is_abandoned_is_not_seen_any_more() {
+        let disk = SimDisk::new();
+        let overlay = Overlay::new(disk.open());
+        let put = |key: &[u8]| {
+            let mut batch = WriteBatch::new();
+            batch.put(Keyspace::Dead, key, b"");
+            overlay.write(batch)
+        };
+        put(b"synced").unwrap();
+        overlay.sync().unwrap();
+        put(b"lost").unwrap();
+
+        overlay.abandon();
+
+        assert!(overlay.get(Keyspace::Dead, b"synced").unwrap().is_some());
+        assert!(overlay.get(Keyspace::Dead, b"lost").unwrap().is_none());
+        put(b"late").unwrap_err();
+    }
 
     #[test]
     fn an_overlay_is_an_ordered_kv() {

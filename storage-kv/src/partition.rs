@@ -38,8 +38,8 @@ pub(crate) struct PartitionState {
     /// The batch that changed the partition last.
     pub(crate) batch: u64,
     pub(crate) is_deleted: bool,
-    /// Whether a write failed, so that the counters are to be read again.
-    pub(crate) is_stale: bool,
+    /// Whether the counters were read again after writes had stopped.
+    is_read_again: bool,
 }
 
 /// The state while nobody else changes it.
@@ -65,7 +65,7 @@ impl Partition {
         *self.info.write() = Arc::new(info);
     }
 
-    /// The lock; the counters are those of the engine. `None`: the partition was deleted meanwhile.
+    /// The lock; the counters are those of the engine. `None`: there is no such partition any more.
     pub(crate) async fn lock<E: OrderedKv>(
         &self,
         store: &Store<E>,
@@ -74,8 +74,13 @@ impl Partition {
         if state.is_deleted {
             return Ok(None);
         }
-        if state.is_stale {
-            state.read_again(store, self.number)?;
+        // What was in memory then may never have reached the engine.
+        if store.latched().is_some() && !state.is_read_again {
+            let Some(counters) = find_counters(store, self.number)? else {
+                return Ok(None);
+            };
+            state.counters = counters;
+            state.is_read_again = true;
         }
         Ok(Some(state))
     }
@@ -95,27 +100,25 @@ impl PartitionState {
             ceiling_batch: 0,
             batch: 0,
             is_deleted: false,
-            is_stale: false,
+            is_read_again: false,
         }
-    }
-
-    /// The counters as the engine has them. Numbers stay above what was given.
-    fn read_again<E: OrderedKv>(&mut self, store: &Store<E>, number: u32) -> KvResult<()> {
-        let mut counters = read_counters(store, number)?;
-        counters.next = counters.next.raised(self.counters.next);
-        counters.ceiling = counters.ceiling.raised(self.counters.ceiling);
-        self.counters = counters;
-        self.is_stale = false;
-        Ok(())
     }
 }
 
-/// The counters of a partition as the engine has them.
+/// The counters of a partition that is there.
 pub(crate) fn read_counters<E: OrderedKv>(store: &Store<E>, number: u32) -> KvResult<Counters> {
+    let missing = || damaged(Keyspace::Catalog, &keys::counters(number), "it is missing");
+    find_counters(store, number)?.ok_or_else(missing)
+}
+
+fn find_counters<E: OrderedKv>(store: &Store<E>, number: u32) -> KvResult<Option<Counters>> {
     let key = keys::counters(number);
-    let row = store.get(Keyspace::Catalog, &key)?;
-    let row = row.ok_or_else(|| damaged(Keyspace::Catalog, &key, "it is missing"))?;
-    Counters::decode(&row).ok_or_else(|| damaged(Keyspace::Catalog, &key, "it does not decode"))
+    let Some(row) = store.get(Keyspace::Catalog, &key)? else {
+        return Ok(None);
+    };
+    let counters = Counters::decode(&row);
+    let broken = || damaged(Keyspace::Catalog, &key, "it does not decode");
+    counters.ok_or_else(broken).map(Some)
 }
 
 /// Refuses what a mode excludes (clause PART-8).

@@ -39,6 +39,8 @@ pub struct SimKv {
     /// Which opening it is; after a crash an engine opened before it can do nothing any more.
     opening: u64,
     survives_kill: bool,
+    /// Whether nobody else may open the disk as long as this is open.
+    is_holder: bool,
 }
 
 type Rows = [BTreeMap<Vec<u8>, Vec<u8>>; Keyspace::COUNT];
@@ -52,6 +54,7 @@ struct Sim {
     /// What leads from `synced` to `rows`.
     unsynced: Vec<WriteBatch>,
     opening: u64,
+    is_held: bool,
     fails_write: bool,
     fails_sync: bool,
     is_full: bool,
@@ -69,7 +72,19 @@ impl SimDisk {
             disk: self.clone(),
             opening: self.state.lock().opening,
             survives_kill: false,
+            is_holder: false,
         }
+    }
+
+    /// An engine that holds this disk until it is closed or dropped; `None` while another does.
+    pub fn hold(&self) -> Option<SimKv> {
+        let is_held = std::mem::replace(&mut self.state.lock().is_held, true);
+        if is_held {
+            return None;
+        }
+        let mut engine = self.open();
+        engine.is_holder = true;
+        Some(engine)
     }
 
     /// How many batches were written and not synced.
@@ -86,6 +101,7 @@ impl SimDisk {
         state.settle();
         state.rows = state.synced.clone();
         state.opening += 1;
+        state.is_held = false;
         state.heal();
     }
 
@@ -145,6 +161,13 @@ impl SimKv {
         self
     }
 
+    fn let_go(&self) {
+        let mut state = self.disk.state.lock();
+        if self.is_holder && state.opening == self.opening {
+            state.is_held = false;
+        }
+    }
+
     fn state(&self) -> KvResult<parking_lot::MutexGuard<'_, Sim>> {
         let state = self.disk.state.lock();
         if state.opening != self.opening {
@@ -154,6 +177,12 @@ impl SimKv {
             ));
         }
         Ok(state)
+    }
+}
+
+impl Drop for SimKv {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 
@@ -221,6 +250,11 @@ impl OrderedKv for SimKv {
             survives_kill: self.survives_kill,
             has_cheap_range_deletes: false,
         }
+    }
+
+    fn close(&self) -> KvResult<()> {
+        self.let_go();
+        Ok(())
     }
 }
 

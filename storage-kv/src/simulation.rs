@@ -15,14 +15,15 @@ use storage_api::{
     CommitRequest, Count, Cursor, DeadPolicy, Direction, Durability, ErrorKind, Floors, Holder,
     ItemBatch, ItemEntry, ItemId, ItemIds, ItemState, ItemStore, Key, KeyRange, LeaseId,
     LeaseRequest, LeasedBatch, ListRequest, Listing, MetadataEntry, MetadataStore, Mode, Namespace,
-    NewItem, Page, PartitionConfig, PartitionId, PartitionStore, Position, Receipt, Receipts,
-    Requeue, RestoreBatch, Result, Retries, Retry, RetryTo, ScanRequest, State, States,
+    NewItem, Operation, Page, PartitionConfig, PartitionId, PartitionStore, Position, Receipt,
+    Receipts, Requeue, RestoreBatch, Result, Retries, Retry, RetryTo, ScanRequest, State, States,
     StorageBackend, Timestamp, Value, Version,
 };
 use storage_model::{Contents, Model};
 
 use crate::backend::{KvBackend, KvOptions};
-use crate::engine::OrderedKv;
+use crate::engine::{OrderedKv, Span};
+use crate::keyspace::Keyspace;
 use crate::overlay::Overlay;
 use crate::prove::Dice;
 use crate::sim::{SimDisk, SimKv};
@@ -649,6 +650,29 @@ impl<E: Engine> World<E> {
         state.join("\n")
     }
 
+    /// What no operation shows: entries that are never seen, and dedup keys.
+    fn hidden_in_backend(&self) -> String {
+        let kernel = self.backend().kernel();
+        let keys = |space| kernel.store.keys(space, Span::all(), usize::MAX);
+        let entries = keys(Keyspace::Entries).expect("the disk works").len();
+        let mut hidden = vec![format!("{entries} entries")];
+        for partition in kernel.all_partitions().expect("the disk works") {
+            let prefix = crate::keys::prefix(partition.number);
+            let mut of_partition = Vec::new();
+            let scanned = kernel
+                .store
+                .scan_prefix(Keyspace::Dedup, &prefix, |key, row| {
+                    let owner = crate::work::decode_owner(row).expect("it decodes");
+                    let key = key[prefix.len()..].escape_ascii();
+                    of_partition.push(format!("{key} {} {:?}", owner.id, owner.lingers_until));
+                    Ok(std::ops::ControlFlow::Continue(()))
+                });
+            scanned.expect("the disk works");
+            hidden.push(format!("{} {of_partition:?}", partition.id));
+        }
+        hidden.join("\n")
+    }
+
     fn reopen(&mut self) {
         self.note("reopen".to_owned());
         now(self.backend().close()).expect("the disk works");
@@ -676,14 +700,16 @@ impl<E: Engine> World<E> {
         self.backend = None;
         self.open();
 
-        let found = self.state_of_backend();
+        let found = self.state_of_backend() + &self.hidden_in_backend();
         // A process that is killed loses nothing that was acknowledged, unless that was promised to nobody.
         let is_promised = is_kill && self.setting.durability != Durability::None;
         let candidates = match is_promised {
             true => &self.history[self.history.len() - 1..],
             false => &self.history[..],
         };
-        let state = |contents: &Contents| state_of_model(&mut Model::of(contents.clone()));
+        let state = |contents: &Contents| {
+            state_of_model(&mut Model::of(contents.clone())) + &hidden_in_model(contents)
+        };
         let matching = candidates
             .iter()
             .rev()
@@ -707,7 +733,8 @@ impl<E: Engine> World<E> {
     fn take_numbers(&self, contents: &mut Contents) {
         let kernel = self.backend().kernel();
         for partition in &mut contents.partitions {
-            let found = kernel.find(&partition.info.id).expect("it is listed");
+            let found = kernel.find(Operation::Stats, &partition.info.id);
+            let found = found.expect("the disk works").expect("it is listed");
             let next = found.try_lock().expect("nobody is inside").counters.next;
             let shown = self.shown_ids.get(&partition.info.id).copied().unwrap_or(0);
             assert!(
@@ -985,6 +1012,26 @@ fn state_of_model(model: &mut Model) -> String {
         state.push(format!("{namespace:?} {}", told(page, entries)));
     }
     state.join("\n")
+}
+
+fn hidden_in_model(contents: &Contents) -> String {
+    let mut hidden = vec![format!("{} entries", contents.metadata.len())];
+    for partition in &contents.partitions {
+        let living = partition.items.iter().filter_map(|item| {
+            let key = item.record.view().dedup_key()?;
+            Some((key.to_vec(), item.id.get(), None))
+        });
+        let gone = partition.gone_keys.iter();
+        let gone = gone.map(|gone| (gone.key.to_vec(), gone.of.get(), Some(gone.due_at)));
+        let mut keys: Vec<_> = living.chain(gone).collect();
+        keys.sort();
+        let keys: Vec<_> = keys
+            .into_iter()
+            .map(|(key, id, until)| format!("{} {id} {until:?}", key.escape_ascii()))
+            .collect();
+        hidden.push(format!("{} {keys:?}", partition.info.id));
+    }
+    hidden.join("\n")
 }
 
 /// How many worlds a test runs: many more if the environment asks for them.

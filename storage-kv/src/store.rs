@@ -237,13 +237,13 @@ impl<E: OrderedKv> Store<E> {
 
     /// Writes a batch; the answer is its number, for [`settle`](Self::settle).
     ///
-    /// After a failure nothing more is written: what a failed write left behind is known after a reopening only.
+    /// After a failure nothing more is written: what it left behind is known after a reopening only.
     pub(crate) fn write(&self, rows: Rows) -> KvResult<u64> {
         self.check_writable()?;
         let mut batch = rows.0;
         batch.order();
         let written = self.guarded(|engine| engine.write(batch));
-        written.inspect_err(|error| self.close_latch(error))?;
+        written.inspect_err(|error| self.stop(error))?;
         Ok(self.written.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
@@ -348,7 +348,7 @@ impl<E: OrderedKv> Store<E> {
         self.check_writable()?;
         let covered = self.last_written();
         let synced = self.guarded(OrderedKv::sync);
-        synced.inspect_err(|error| self.close_latch(error))?;
+        synced.inspect_err(|error| self.stop(error))?;
         self.synced.fetch_max(covered, Ordering::AcqRel);
         Ok(())
     }
@@ -410,7 +410,12 @@ impl<E: OrderedKv> Store<E> {
         )
     }
 
-    fn close_latch(&self, error: &KvError) {
+    /// From here on nothing is written, and reads show what a reopening would find.
+    fn stop(&self, error: &KvError) {
+        if self.latch.get().is_none() && self.durability != Durability::None {
+            // Nobody was told that any of it was applied. Where that was not waited for, it stays as long as the process.
+            self.engine.abandon();
+        }
         // Only the first reason counts.
         let _ = self.latch.set(format!("the engine refused one: {error}"));
     }
@@ -432,7 +437,7 @@ impl<E: OrderedKv> Store<E> {
         if let Err(error) = &result
             && error.kind() == KvErrorKind::Broken
         {
-            self.close_latch(error);
+            self.stop(error);
         }
         result
     }

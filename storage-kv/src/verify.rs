@@ -58,7 +58,8 @@ impl<E: OrderedKv> Verify for Kernel<E> {
         drop(metadata);
         // Partitions neither come nor go meanwhile.
         let _catalog = self.catalog.read().await;
-        for partition in self.all_partitions() {
+        let partitions = self.all_partitions();
+        for partition in partitions.map_err(self.failed(operation))? {
             let locked = partition.lock(&self.store).await;
             let Some(mut state) = locked.map_err(self.failed(operation))? else {
                 continue;
@@ -77,7 +78,7 @@ impl<E: OrderedKv> Verify for Kernel<E> {
 impl<E: OrderedKv> Kernel<E> {
     /// That no row belongs to a partition that is neither there nor being removed.
     fn verify_owners(&self, findings: &mut Findings) -> KvResult<()> {
-        let there = self.all_partitions();
+        let there = self.all_partitions()?;
         let mut known: BTreeSet<u32> = there.iter().map(|partition| partition.number).collect();
         for key in self
             .store

@@ -413,16 +413,9 @@ impl<'a, E: OrderedKv> Work<'a, E> {
         let Some(rows) = self.seal() else {
             return Ok(self.unchanged());
         };
-        match self.store.write(rows) {
-            Ok(batch) => {
-                self.written(batch);
-                Ok(batch)
-            }
-            Err(error) => {
-                self.failed();
-                Err(error)
-            }
-        }
+        let batch = self.store.write(rows)?;
+        self.written(batch);
+        Ok(batch)
     }
 
     /// Nothing was written. What was learnt of marks is kept.
@@ -486,11 +479,6 @@ impl<'a, E: OrderedKv> Work<'a, E> {
         if is_raised {
             self.store.want_sync();
         }
-    }
-
-    /// Nobody knows what became of the rows.
-    pub(crate) fn failed(self) {
-        self.state.is_stale = true;
     }
 
     fn take(&mut self, id: u64) -> Option<Item> {
