@@ -1,5 +1,7 @@
 //! The report, made from the record files of one or more drivers and from nothing else.
 
+mod summary;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,198 @@
+//! The matrix in short, one row for each area of the contract, as a README shows it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::{DriverReport, Report};
+use crate::clauses::CLAUSES;
+use crate::record::Verdict;
+
+/// Between these lines a file shows the summary.
+const BEGIN: &str = "<!-- matrix -->";
+const END: &str = "<!-- /matrix -->";
+
+/// What the clauses that begin with a word are about.
+const AREAS: [(&str, &[&str]); 8] = [
+    ("partitions", &["PART"]),
+    ("produce, order, dedup", &["ITEM", "ORDER"]),
+    ("lease", &["LEASE"]),
+    (
+        "complete, retry, release, dead",
+        &["BATCH", "DONE", "RETRY", "DEAD"],
+    ),
+    ("time and waking", &["TIME", "WAKE"]),
+    ("listing, deleting, moving", &["LIST", "MOVE"]),
+    ("metadata and transactions", &["META"]),
+    (
+        "atomicity, concurrency, durability, limits, errors",
+        &[
+            "ATOM", "CONC", "DUR", "OPEN", "CLOSE", "LIMIT", "USE", "ERR",
+        ],
+    ),
+];
+
+impl Report {
+    /// Keeps the drivers of those names.
+    #[must_use]
+    pub fn only(mut self, names: &[String]) -> Self {
+        self.drivers.retain(|driver| names.contains(&driver.name));
+        self
+    }
+
+    /// The matrix of drivers against areas of the contract, for a README.
+    pub fn to_summary(&self) -> String {
+        let mut text = String::new();
+        self.write_summary(&mut text)
+            .expect("writing into a string does not fail");
+        text
+    }
+
+    /// A text with the summary between its two marking lines, in place of what stood there.
+    ///
+    /// `None` where the lines `<!-- matrix -->` and `<!-- /matrix -->` are not there.
+    pub fn summary_into(&self, text: &str) -> Option<String> {
+        let (before, rest) = text.split_once(BEGIN)?;
+        let (_, after) = rest.split_once(END)?;
+        Some(format!(
+            "{before}{BEGIN}\n{}{END}{after}",
+            self.to_summary()
+        ))
+    }
+
+    fn write_summary(&self, text: &mut String) -> std::fmt::Result {
+        let names: Vec<_> = self.drivers.iter().map(|one| one.name.as_str()).collect();
+        writeln!(text, "| clauses about | {} |", names.join(" | "))?;
+        writeln!(text, "|---|{}", "---|".repeat(names.len()))?;
+        let row = |text: &mut String, head: &str, cell: &dyn Fn(&DriverReport) -> String| {
+            let cells: Vec<_> = self.drivers.iter().map(cell).collect();
+            writeln!(text, "| {head} | {} |", cells.join(" | "))
+        };
+        for (area, words) in AREAS {
+            row(text, area, &|driver| driver.area_cell(words))?;
+        }
+        let cases = |driver: &DriverReport, verdict| {
+            let cases = driver.cases.iter();
+            cases.filter(|case| case.verdict == verdict).count()
+        };
+        row(text, "cases passed", &|driver| {
+            format!("{} of {}", cases(driver, Verdict::Pass), driver.cases.len())
+        })?;
+        row(text, "cases that do not apply", &|driver| {
+            cases(driver, Verdict::NotApplicable).to_string()
+        })?;
+        row(text, "**verdict**", &|driver| {
+            format!("**{}**", driver.verdict)
+        })
+    }
+}
+
+impl DriverReport {
+    /// How many clauses of an area stand at which verdict, each at the worst of its cases.
+    fn area_cell(&self, words: &[&str]) -> String {
+        let is_of_area = |clause: &str| {
+            words
+                .iter()
+                .any(|word| clause.split('-').next() == Some(word))
+        };
+        let mut marks = [("✗", 0), ("△", 0), ("?", 0), ("✓", 0), ("–", 0)];
+        for clause in CLAUSES.iter().filter(|clause| is_of_area(clause)) {
+            let found: BTreeSet<_> = self
+                .cases
+                .iter()
+                .filter(|case| case.clauses.iter().any(|one| one == clause))
+                .map(|case| match case.verdict {
+                    Verdict::Fail | Verdict::StaleDeviation => 0,
+                    Verdict::Deviation => 1,
+                    Verdict::NotRun => 2,
+                    Verdict::Pass => 3,
+                    Verdict::NotApplicable => 4,
+                })
+                .collect();
+            if let Some(worst) = found.first() {
+                let worst: &usize = worst;
+                marks[*worst].1 += 1;
+            }
+        }
+        let shown: Vec<_> = marks
+            .iter()
+            .filter(|(_, clauses)| *clauses > 0)
+            .map(|(mark, clauses)| format!("{mark} {clauses}"))
+            .collect();
+        shown.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{CaseReport, DriverVerdict};
+
+    fn driver(verdicts: &[(&str, Verdict)]) -> Report {
+        let cases = verdicts.iter().map(|(clause, verdict)| CaseReport {
+            id: format!("area::about_{clause}"),
+            clauses: vec![(*clause).to_owned()],
+            verdict: *verdict,
+            reason: None,
+        });
+        Report {
+            drivers: vec![DriverReport {
+                name: "mine".into(),
+                verdict: DriverVerdict::Incomplete,
+                version: "1".into(),
+                suite: "1".into(),
+                profile: "debug".into(),
+                refused_records: 0,
+                cases: cases.collect(),
+            }],
+        }
+    }
+
+    #[test]
+    fn every_clause_belongs_to_one_area() {
+        for clause in CLAUSES {
+            let word = clause.split('-').next().unwrap();
+            let areas = AREAS.iter().filter(|(_, words)| words.contains(&word));
+
+            assert_eq!(areas.count(), 1, "{clause}");
+        }
+    }
+
+    #[test]
+    fn a_clause_stands_at_the_worst_of_its_cases() {
+        let report = driver(&[
+            ("LEASE-1", Verdict::Pass),
+            ("LEASE-1", Verdict::Fail),
+            ("LEASE-2", Verdict::Pass),
+            ("LEASE-2", Verdict::NotApplicable),
+            ("LEASE-3", Verdict::NotRun),
+        ]);
+
+        let summary = report.to_summary();
+
+        assert!(summary.contains("| lease | ✗ 1, ? 1, ✓ 1 |"), "{summary}");
+        assert!(summary.contains("| cases passed | 2 of 5 |"), "{summary}");
+    }
+
+    #[test]
+    fn the_summary_replaces_what_stood_between_the_lines() {
+        let report = driver(&[]);
+
+        let text = report.summary_into("a\n<!-- matrix -->\nold\n<!-- /matrix -->\nb\n");
+
+        let text = text.unwrap();
+        assert!(
+            text.starts_with("a\n<!-- matrix -->\n| clauses about | mine |"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("\n<!-- /matrix -->\nb\n") && !text.contains("old"),
+            "{text}"
+        );
+        assert_eq!(
+            report.summary_into(&text).unwrap(),
+            text,
+            "a second time changes nothing"
+        );
+        assert_eq!(report.summary_into("no lines"), None);
+    }
+}
