@@ -254,32 +254,6 @@ pub(super) async fn a_commit_survives_a_reopening(env: Env) {
     assert_eq!(env.snapshot().await, before);
 }
 
-pub(super) async fn unavailable_comes_before_not_found(env: Env) {
-    let missing = env.part(&partition_id("missing", 0));
-    let config = PartitionConfig::default().with_mode(Mode::Draining);
-    let draining = env.partition_with("draining", config).await;
-
-    let commit = commit_at(at(0))
-        .produce(&missing, ["x"])
-        .produce(&draining, ["x"]);
-    let answer = env.try_commit(commit).await;
-
-    refused(answer, ErrorKind::Unavailable);
-}
-
-pub(super) async fn a_missing_partition_comes_before_a_check(env: Env) {
-    let missing = env.part(&partition_id("missing", 0));
-    env.put("n", "k", "v").await;
-
-    let commit = commit_at(at(0))
-        .check_absent("n", "k")
-        .produce(&missing, ["x"]);
-    let answer = env.try_commit(commit).await;
-
-    refused(answer, ErrorKind::NotFound);
-    assert!(env.partitions().await.is_empty());
-}
-
 pub(super) async fn a_refusal_comes_before_capacity(env: Env) {
     let config = PartitionConfig::default().with_items_max(1);
     let part = env.partition_with("a", config).await;

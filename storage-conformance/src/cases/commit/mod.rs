@@ -23,8 +23,6 @@ pub(super) const CASES: &[Case] = cases![commit:
     a_refused_commit_frees_no_dedup_key_and_takes_none ["META-1", "ITEM-4", "ATOM-1"],
     items_move_between_partitions_with_their_cursor_or_not_at_all ["META-1"],
     a_commit_survives_a_reopening ["META-1", "DUR-2"].requires(Reopen),
-    unavailable_comes_before_not_found ["ERR-2", "PART-8"],
-    a_missing_partition_comes_before_a_check ["ERR-2", "META-1", "PART-2"],
     a_refusal_comes_before_capacity ["ERR-2", "META-1", "LIMIT-2"],
 
     the_first_check_that_fails_is_named ["META-1"],

@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = cases![listing:
     from_an_id_starts_at_it_or_at_the_next ["LIST-2"],
     a_page_ends_before_the_item_that_exceeds_an_answer ["LIST-2", "LIMIT-1"],
     a_page_without_payloads_counts_no_bytes ["LIST-2", "LIMIT-1"],
-    what_was_shown_and_goes_hides_nothing ["LIST-2", "LIST-3"],
+    what_was_shown_and_goes_hides_and_repeats_nothing ["LIST-2", "LIST-3"],
     what_stays_comes_once_while_others_come_go_and_move ["LIST-2"],
     a_cursor_whose_followers_have_gone_leads_to_an_empty_end ["LIST-2"],
     a_page_may_differ_in_size_and_payloads_from_the_one_before ["LIST-2", "LIST-3"],
@@ -54,7 +54,6 @@ pub(super) const CASES: &[Case] = cases![listing:
     a_damaged_cursor_of_the_backend_is_invalid_whatever_byte_it_is ["LIST-3", "PART-5", "META-3"],
     a_cursor_is_good_after_reopening ["LIST-3", "DUR-2"].requires(Reopen),
     a_cursor_goes_on_behind_where_its_item_stood ["LIST-3"],
-    a_cursor_is_judged_only_once_its_partition_is_found ["ERR-2", "LIST-3"],
 
     partitions_page_by_the_bytes_of_the_name_then_by_number ["PART-5", "LIST-2"],
     partitions_that_stay_come_once_while_others_come_and_go ["PART-5", "LIST-2", "LIST-3"],

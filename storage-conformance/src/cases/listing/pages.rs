@@ -146,7 +146,7 @@ pub(super) async fn a_page_without_payloads_counts_no_bytes(env: Env) {
     assert_eq!(page.next, None);
 }
 
-pub(super) async fn what_was_shown_and_goes_hides_nothing(env: Env) {
+pub(super) async fn what_was_shown_and_goes_hides_and_repeats_nothing(env: Env) {
     for listing in LISTINGS {
         let part = env.partition(&format!("{listing:?}")).await;
         part.produce_every_state(7).await;
@@ -156,7 +156,9 @@ pub(super) async fn what_was_shown_and_goes_hides_nothing(env: Env) {
         let mut request = ListRequest::new(listing).items_max(count(3));
         loop {
             let page = part.list(request.clone()).await;
-            part.delete_items(ids(&page.items)).await;
+            // The item of the cursor goes, an earlier one stays.
+            part.delete_items(ids(&page.items).into_iter().skip(1))
+                .await;
             shown.extend(page.items);
             let Some(next) = page.next else { break };
             request = request.after(next);

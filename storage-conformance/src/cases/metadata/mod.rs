@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = cases![metadata:
     a_scan_of_a_reversed_range_gives_and_removes_nothing ["META-3"],
     a_scan_of_a_prefix_stops_before_its_neighbour ["META-3", "META-6"],
     a_scan_page_ends_before_the_entry_that_exceeds_an_answer ["META-3", "LIMIT-1"],
-    a_scan_hides_nothing_while_what_it_showed_goes ["META-3", "LIST-2"],
+    a_scan_hides_and_repeats_nothing_while_what_it_showed_goes ["META-3", "LIST-2"],
     a_scan_shows_what_stays_once_while_others_come_and_change ["META-3", "LIST-2"],
     a_scan_cursor_is_good_for_its_own_scan_alone ["META-3", "LIST-3"],
     namespaces_page_by_bytes_in_pages_of_every_size ["META-3", "LIST-2"],

@@ -1,13 +1,12 @@
 //! Scans and listings of namespaces.
 
-use storage_api::limits::BATCH_BYTES_MAX;
 use storage_api::{
     Count, Cursor, Direction, ErrorKind, Key, KeyRange, MetadataEntry, Namespace, Page, ScanRequest,
 };
 
 use super::{between, keys};
 use crate::env::{Env, answer_of, at, count, key, namespace, refused};
-use crate::request::commit_at;
+use crate::request::{Commit, commit_at};
 
 const BOTH: [Direction; 2] = [Direction::Forward, Direction::Backward];
 
@@ -154,33 +153,29 @@ pub(super) async fn a_scan_of_a_prefix_stops_before_its_neighbour(env: Env) {
 }
 
 pub(super) async fn a_scan_page_ends_before_the_entry_that_exceeds_an_answer(env: Env) {
-    // Key and value together are 1 MiB: 32 of them are the most of an answer.
-    let content = vec![7; (1 << 20) - 4];
-    let (mut first, mut second) = (commit_at(at(0)), commit_at(at(0)));
-    for number in 0..20 {
-        first = first.put("n", format!("k{number:03}"), &content);
-        second = second.put("n", format!("k{:03}", number + 20), &content);
-    }
-    env.commit(first).await;
-    env.commit(second).await;
+    // With its key of 4 bytes an entry has 1 MiB, of which 32 are the most of an answer, or one byte more.
+    for (space, len, fitting) in [("fits", (1 << 20) - 4, 32), ("exceeds", (1 << 20) - 3, 31)] {
+        let content = vec![7; len];
+        for numbers in [0..17, 17..33] {
+            let put =
+                |request: Commit, number| request.put(space, format!("k{number:03}"), &content);
+            env.commit(numbers.fold(commit_at(at(0)), put)).await;
+        }
 
-    for direction in BOTH {
-        let request = scan_of("n", KeyRange::all(), direction);
-        let first = page(&env, request.clone()).await;
-        let rest = request.after(first.next.expect("eight follow"));
-        let second = page(&env, rest).await;
+        for direction in BOTH {
+            let request = scan_of(space, KeyRange::all(), direction);
+            let first = page(&env, request.clone()).await;
+            let rest = request.after(first.next.expect("one follows at least"));
+            let second = page(&env, rest).await;
 
-        let lens = first
-            .items
-            .iter()
-            .map(|one| one.key.len() + one.value.len());
-        assert_eq!(lens.sum::<usize>(), BATCH_BYTES_MAX, "{direction:?}");
-        assert_eq!((first.items.len(), second.items.len()), (32, 8));
-        assert_eq!(second.next, None);
+            let lens = (first.items.len(), second.items.len());
+            assert_eq!(lens, (fitting, 33 - fitting), "{space} {direction:?}");
+            assert_eq!(second.next, None, "{space} {direction:?}");
+        }
     }
 }
 
-pub(super) async fn a_scan_hides_nothing_while_what_it_showed_goes(env: Env) {
+pub(super) async fn a_scan_hides_and_repeats_nothing_while_what_it_showed_goes(env: Env) {
     for (direction, space) in BOTH.into_iter().zip(["forward", "backward"]) {
         let names: Vec<_> = (0..13).map(|number| format!("k{number:02}")).collect();
         for name in &names {
@@ -191,7 +186,8 @@ pub(super) async fn a_scan_hides_nothing_while_what_it_showed_goes(env: Env) {
         let mut request = scan_of(space, KeyRange::all(), direction).entries_max(count(3));
         loop {
             let page = page(&env, request.clone()).await;
-            for entry in &page.items {
+            // The key of the cursor goes, an earlier one stays.
+            for entry in page.items.iter().skip(1) {
                 env.delete(space, entry.key.as_bytes()).await;
             }
             shown.extend(keys(&page.items));
@@ -290,17 +286,18 @@ pub(super) async fn namespaces_that_stay_come_once_while_others_come_and_go(env:
     let mut shown = Vec::new();
     let mut after: Option<Cursor> = None;
     loop {
-        let page = backend.namespaces(after.as_ref(), Count::ONE).await;
+        let page = backend.namespaces(after.as_ref(), count(2)).await;
         let page = answer_of(page);
         if after.is_none() {
             env.delete("n5", "k").await;
             env.put("a", "k", "v").await;
             env.put("n6!", "k", "v").await;
         }
-        for space in page.items {
+        // The namespace of the cursor goes, an earlier one stays.
+        for space in page.items.iter().skip(1) {
             env.delete(space.as_str(), "k").await;
-            shown.push(space);
         }
+        shown.extend(page.items);
         match page.next {
             Some(next) => after = Some(next),
             None => break,
