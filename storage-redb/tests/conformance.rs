@@ -1,0 +1,130 @@
+//! The conformance suite on this driver.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use storage_api::{
+    Capability, Error, ErrorKind, Object, Operation, Result, StorageBackend, async_trait,
+};
+use storage_conformance::{Claims, DriverInfo, Failpoints, Harness, Locator, Place, Spot, Vandal};
+use storage_redb::{Faults, RedbBackend, RedbConfig};
+
+storage_conformance::main!(RedbHarness);
+
+struct RedbHarness;
+
+#[async_trait]
+impl Harness for RedbHarness {
+    fn driver(&self) -> DriverInfo {
+        DriverInfo::new("redb", env!("CARGO_PKG_VERSION"))
+    }
+
+    fn claims(&self) -> Claims {
+        Claims::all()
+            .without(Capability::Shared, "one process owns the file")
+            .without(Capability::RemoteWake, "there is no other opening")
+    }
+
+    async fn provision(&self, spot: &Spot) -> Result<Box<dyn Place>> {
+        // A directory of its own for each provisioning: one case may ask for several places.
+        let made = tempfile::Builder::new()
+            .prefix("redb-")
+            .tempdir_in(spot.directory()?);
+        Ok(Box::new(RedbPlace::at(made.map_err(io)?.keep())))
+    }
+
+    fn attach(&self, at: &Locator) -> Option<Box<dyn Place>> {
+        Some(Box::new(RedbPlace::at(at.as_str().into())))
+    }
+}
+
+struct RedbPlace {
+    directory: PathBuf,
+    faults: Faults,
+}
+
+impl RedbPlace {
+    fn at(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            faults: Faults::default(),
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.join("queue.redb")
+    }
+}
+
+#[async_trait]
+impl Place for RedbPlace {
+    async fn open(&self) -> Result<Arc<dyn StorageBackend>> {
+        // The suite's volume may be small.
+        let config = RedbConfig::new(&self.directory)
+            .disk_reserve(0)
+            .cache_bytes(4 << 20);
+        let backend = RedbBackend::open_with(config, self.faults.clone()).await?;
+        Ok(Arc::new(backend))
+    }
+
+    fn locator(&self) -> Option<Locator> {
+        self.directory.to_str().map(Locator::new)
+    }
+
+    fn vandal(&self) -> Option<&dyn Vandal> {
+        Some(self)
+    }
+
+    fn failpoints(&self) -> Option<&dyn Failpoints> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Vandal for RedbPlace {
+    async fn bytes(&self) -> Result<u64> {
+        Ok(fs::metadata(self.file()).map_err(io)?.len())
+    }
+
+    async fn flip(&self, offset: u64, bit: u8) -> Result<()> {
+        let mut bytes = fs::read(self.file()).map_err(io)?;
+        let offset = usize::try_from(offset).expect("an offset within a file that was read");
+        bytes[offset] ^= 1 << bit;
+        fs::write(self.file(), bytes).map_err(io)
+    }
+
+    async fn cut(&self, bytes: u64) -> Result<()> {
+        let left = self.bytes().await?.saturating_sub(bytes);
+        let file = fs::File::options().write(true).open(self.file());
+        file.and_then(|file| file.set_len(left)).map_err(io)
+    }
+
+    async fn renew_format(&self) -> Result<bool> {
+        let body = "format 4294967295\ndriver redb";
+        let marker = format!("{body}\ncrc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
+        fs::write(self.directory.join("storage-place"), marker).map_err(io)?;
+        Ok(true)
+    }
+}
+
+impl Failpoints for RedbPlace {
+    fn fail_next_write(&self) {
+        self.faults.fail_next_write();
+    }
+
+    fn fill_disk(&self) {
+        self.faults.fill_disk();
+    }
+
+    fn heal(&self) {
+        self.faults.heal();
+    }
+}
+
+/// A file of the test itself that cannot be used.
+fn io(error: std::io::Error) -> Error {
+    let object = Object::Place("the directory of a case".to_owned());
+    let reason = "see to the volume of the temporary directory";
+    Error::new(ErrorKind::Unavailable, Operation::Open, object, reason).with_source(error)
+}
