@@ -79,8 +79,10 @@ The command of --exec is run by «sh -c», once for each item, with:
   SPOOL_ID          the item, unique within the queue: its partition and its number, such as 0-42
   SPOOL_ATTEMPT     how often the item was begun, this time included
   SPOOL_DEADLINE    when the command will be killed, in seconds since 1970
-Exit code 0 completes the item. Anything else retries it after a while; when its attempts are used up it is dead, and the
+
+Exit code 0 completes the item. Anything else retries it after a while; when its attempts are used up it is dead, and the \
 last line of the command's standard error is its note. Output passes through in whole lines.
+
 A command runs in a process group of its own: Ctrl-C reaches spool alone, and the commands of a spool that was killed live on.
 
 The report goes to standard output, with --exec to standard error, and with --json to standard output as one object.";

@@ -16,6 +16,8 @@ use crate::output::{PassError, Sink, Stage, Tail, pass};
 
 /// How long a command that is asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
+/// The longest that a run may take, so that no sum of times overflows: ten years.
+const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// What the shell says of a command that does not exist.
 const NOT_FOUND: i32 = 127;
 
@@ -57,7 +59,7 @@ impl Exec {
     pub fn new(command: String, timeout: Duration, out: Sink, err: Sink, groups: Groups) -> Self {
         Self {
             command,
-            timeout,
+            timeout: timeout.min(TIMEOUT_MAX),
             out,
             err,
             groups,

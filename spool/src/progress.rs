@@ -43,11 +43,6 @@ impl Progress {
         }
     }
 
-    /// Something worth knowing, behind the numbers.
-    pub fn set_message(&self, message: &'static str) {
-        self.0.set_message(message);
-    }
-
     /// Runs with the bar out of the way.
     pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         self.0.suspend(write)

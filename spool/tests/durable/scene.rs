@@ -57,7 +57,7 @@ impl Scene {
     /// The input: so many lines, each different.
     pub(crate) fn write_lines(&self, count: usize) -> Vec<String> {
         let lines: Vec<_> = (1..=count).map(|number| format!("line-{number}")).collect();
-        self.write("input", lines.join("\n"));
+        self.write("input", lines.join("\n") + "\n");
         lines
     }
 

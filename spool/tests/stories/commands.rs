@@ -88,6 +88,25 @@ fn a_command_that_never_ends_outlives_its_lease_and_not_its_timeout() {
 }
 
 #[test]
+fn a_timeout_and_a_lease_may_be_longer_than_time() {
+    let scene = Scene::new();
+    scene.write("input", "x\n");
+    let ever = "100000000000years";
+
+    let ran = scene.run(&[
+        "--json",
+        "--lease",
+        ever,
+        "--timeout",
+        ever,
+        "--exec",
+        "true",
+    ]);
+
+    assert_eq!(ran.counts(), [1, 1, 0, 0]);
+}
+
+#[test]
 fn a_command_that_is_killed_is_tried_again() {
     let scene = Scene::new();
     scene.write("input", "x\n");
