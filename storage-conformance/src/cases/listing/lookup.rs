@@ -14,13 +14,16 @@ pub(super) async fn ids_are_answered_in_input_order_with_nothing_for_what_is_abs
     };
     part.delete_items([gone]).await;
 
-    let found = part.get([last, gone, first, last]).await;
+    let found = part.get([last, gone, first, last, last]).await;
 
     let found: Vec<_> = found
         .iter()
         .map(|entry| entry.as_ref().map(|entry| entry.id))
         .collect();
-    assert_eq!(found, [Some(last), None, Some(first), Some(last)]);
+    assert_eq!(
+        found,
+        [Some(last), None, Some(first), Some(last), Some(last)]
+    );
 }
 
 pub(super) async fn an_item_is_looked_up_as_it_is_listed(env: Env) {
