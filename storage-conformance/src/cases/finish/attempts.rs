@@ -17,6 +17,7 @@ pub(in crate::cases) const CASES: &[Case] = cases![finish:
     without_a_limit_attempts_never_kill ["RETRY-4"],
     limit_in_force_at_the_retry_decides ["RETRY-4", "PART-3"],
     limit_in_force_when_taken_back_decides ["RETRY-4", "PART-3", "TIME-1"],
+    scheduled_item_comes_back_whatever_its_attempts ["RETRY-4", "TIME-1", "PART-3"],
     lease_does_not_look_at_attempts ["RETRY-4", "PART-3"],
     release_does_not_look_at_attempts ["RETRY-6", "RETRY-4"],
     released_attempts_can_be_used_again ["RETRY-6", "RETRY-4"],
@@ -164,6 +165,19 @@ async fn limit_in_force_when_taken_back_decides(env: Env) {
 
     assert_eq!((raised.ready, raised.attempts_exhausted), (1, 0));
     assert_eq!((lowered.ready, lowered.attempts_exhausted), (0, 1));
+}
+
+async fn scheduled_item_comes_back_whatever_its_attempts(env: Env) {
+    let part = env.partition("a").await;
+    let leased = part.produce_leased(at(0), at(10), "x").await;
+    part.retry(at(0), receipt(&leased), RetryTo::At(at(5)))
+        .await;
+
+    part.update(PartitionConfig::default().with_attempts_max(1))
+        .await;
+    let maintained = part.maintain(at(5)).await;
+
+    assert_eq!((maintained.ready, maintained.attempts_exhausted), (1, 0));
 }
 
 async fn lease_does_not_look_at_attempts(env: Env) {
