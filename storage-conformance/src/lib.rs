@@ -1,6 +1,100 @@
 //! The suite that decides whether a storage driver keeps the contract.
-
-#![allow(dead_code)]
+//!
+//! A driver is what the suite says it is. It proves every clause of `CONTRACT.md` with cases written by hand, and runs random
+//! sequences of operations on the driver and on the reference model side by side.
+//!
+//! # For the author of a driver
+//!
+//! One test target without a harness of its own, in `Cargo.toml`:
+//!
+//! ```toml
+//! [[test]]
+//! name = "conformance"
+//! harness = false
+//!
+//! [dev-dependencies]
+//! storage-conformance = { path = "../storage-conformance" }
+//! ```
+//!
+//! and in `tests/conformance.rs` the harness: how to come by a fresh place, and how to open it.
+//!
+//! ```no_run
+//! use std::path::PathBuf;
+//! use std::sync::Arc;
+//!
+//! use storage_api::{Capability, Result, StorageBackend, async_trait};
+//! use storage_conformance::{Claims, DriverInfo, Harness, Place, Spot};
+//!
+//! # async fn open_my_driver(_: &std::path::Path) -> Result<Arc<dyn StorageBackend>> { unimplemented!() }
+//! struct MyHarness;
+//!
+//! #[async_trait]
+//! impl Harness for MyHarness {
+//!     fn driver(&self) -> DriverInfo {
+//!         DriverInfo::new("mine", env!("CARGO_PKG_VERSION"))
+//!     }
+//!
+//!     // What the driver does not claim needs a reason, which the report shows.
+//!     fn claims(&self) -> Claims {
+//!         Claims::all()
+//!             .without(Capability::Shared, "one process owns the file")
+//!             .without(Capability::RemoteWake, "there is no other opening")
+//!     }
+//!
+//!     // Each case gets a place of its own; `spot` has a directory that is removed with it.
+//!     async fn provision(&self, spot: &Spot) -> Result<Box<dyn Place>> {
+//!         Ok(Box::new(MyPlace(spot.directory()?)))
+//!     }
+//! }
+//!
+//! struct MyPlace(PathBuf);
+//!
+//! #[async_trait]
+//! impl Place for MyPlace {
+//!     async fn open(&self) -> Result<Arc<dyn StorageBackend>> {
+//!         open_my_driver(&self.0).await
+//!     }
+//! }
+//!
+//! storage_conformance::main!(MyHarness);
+//! ```
+//!
+//! Then `cargo test --test conformance`, or `cargo nextest run`: one test per case, named `area::sentence`. A case that does
+//! not apply to what the driver claims is ignored, with the reason in the report. A case that fails says what it expected, what
+//! it got, which operations led there, and how to run it alone.
+//!
+//! A place may offer more, and more is then looked at: [`Place::locator`] with [`Harness::attach`] lets the suite kill a process
+//! at work (clause DUR-3), a [`Vandal`] damages the stored bytes (OPEN-2, OPEN-3), [`Failpoints`] make writes fail (ATOM-1,
+//! LIMIT-2). `examples/journal-driver` offers all of it.
+//!
+//! # Model runs
+//!
+//! The cases `model::…` do random sequences of a hundred operations, of which keys, receipts, times and names collide, on the
+//! driver and on `storage-model`. Every answer is compared, and everything that can be seen is compared now and then. A
+//! difference is shrunk to the fewest operations that show it, and printed with the command that repeats it. What was worth
+//! finding is kept in `corpus`, which every driver replays as the cases `corpus::…`.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `STORAGE_MODEL_RUNS` | how many sequences a driver is given; 1000 where nothing is said |
+//! | `STORAGE_MODEL_FIRST_SEED` | the seed of the first; the others follow it; 0 where nothing is said |
+//! | `STORAGE_MODEL_SEED` | only the sequence of that seed |
+//! | `STORAGE_CONFORMANCE_DIR` | where records go, instead of `conformance` in the target directory |
+//!
+//! # Records and the report
+//!
+//! Each run writes what was to be run, and each case what it found, to a file. The report ([`report`], and the program
+//! `conformance-report`) is made from these files alone. It refuses those of another suite or of another build of the tests,
+//! and counts what they are about as not run. A driver is *conformant* when every case that applies has passed,
+//! *non-conformant* when one has not, known deviations included, and *incomplete* when one was not run.
+//!
+//! ```sh
+//! cargo run -p storage-conformance --bin conformance-report                  # the matrix in Markdown
+//! cargo run -p storage-conformance --bin conformance-report -- --json FILE   # the same for programs
+//! ```
+//!
+//! A case that a driver is known to fail is a [`Deviation`] with a link: it does not stop the tests, the report shows it, and it
+//! is an error once the case passes.
 
 mod case;
 #[doc(hidden)]
@@ -30,6 +124,8 @@ pub use record::{SUITE_LEVEL, Verdict};
 pub use run::run;
 
 /// The whole `main` of a driver's conformance test: runs the suite on that harness.
+///
+/// The expression is evaluated once in every process: a runner that gives each test a process of its own makes many.
 ///
 /// ```no_run
 /// storage_conformance::main!(storage_conformance::reference::ReferenceHarness::new());

@@ -21,14 +21,6 @@ pub(crate) struct Part {
     id: PartitionId,
 }
 
-/// One item of each state.
-pub(crate) struct EveryState {
-    pub(crate) ready: ItemId,
-    pub(crate) scheduled: ItemId,
-    pub(crate) leased: ItemEntry,
-    pub(crate) dead: ItemId,
-}
-
 /// The batch of those items.
 #[track_caller]
 pub(crate) fn batch<'a, I>(items: impl IntoIterator<Item = I>) -> ItemBatch
