@@ -13,10 +13,6 @@ use crate::metadata::Metadata;
 use crate::numbers::Counter;
 use crate::partition::Partition;
 
-/// What an item costs beyond its record: its entry, its places in the orders, and the slack of the trees.
-const ITEM_INDEX_BYTES: u64 = 280;
-/// What a dedup key costs beyond its bytes.
-const DEDUP_KEY_INDEX_BYTES: u64 = 96;
 /// What a metadata entry costs beyond its key and value.
 const METADATA_ENTRY_BYTES: u64 = 192;
 /// What a partition costs that holds nothing.
@@ -130,13 +126,13 @@ impl Opened {
     fn usage(&self) -> Usage {
         let (mut records, mut indexes) = (0, 0);
         for partition in self.partitions.values() {
-            let partition = partition.lock();
-            let (keys, key_bytes) = partition.keys.usage();
-            records += partition.index.bytes();
-            indexes += PARTITION_BYTES
-                + ITEM_INDEX_BYTES * partition.items.len() as u64
-                + DEDUP_KEY_INDEX_BYTES * keys
-                + key_bytes;
+            let mut partition = partition.lock();
+            // What an empty partition keeps warm is nobody's: it is given back before it is counted.
+            if partition.sums.items() == 0 {
+                partition.trim();
+            }
+            records += partition.record_bytes();
+            indexes += PARTITION_BYTES + partition.index_bytes();
         }
         let (entries, bytes) = self.metadata.read().usage();
         Usage::of(vec![
@@ -206,16 +202,23 @@ impl StorageBackend for MemoryBackend {
 
 /// Wakes those who watch a partition that is no longer there, and gives its memory back.
 pub(crate) fn discard(partition: Partition) {
+    let items = partition.sums.items();
     let Partition {
-        items,
-        index,
+        log,
+        slots,
+        ready,
+        expiring,
+        scheduled,
+        leases,
+        notes,
         keys,
         hub,
         ..
     } = partition;
     drop(hub);
-    if items.len() as u64 > DROPPED_IN_PLACE_ITEMS_MAX {
-        let contents = (items, index, keys);
+    if items > DROPPED_IN_PLACE_ITEMS_MAX {
+        let orders = (ready, expiring, scheduled, leases);
+        let contents = (log, slots, orders, notes, keys);
         // Where no thread is to be had, the contents are dropped here, with the closure that holds them.
         let _ = std::thread::Builder::new()
             .name("storage-memory-discard".to_owned())

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use storage_api::{ItemEntry, Operation, Result, SealedBatch};
 
 use crate::partition::Partition;
+use crate::slot::Slot;
 
 /// What a partition will hold when the steps looked at so far have applied, none of which has yet.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ impl<'a> Forecast<'a> {
     pub(crate) fn of(partition: &'a Partition) -> Self {
         Self {
             partition,
-            items: partition.index.sums().items(),
-            bytes: partition.index.sums().bytes(),
+            items: partition.sums.items(),
+            bytes: partition.sums.bytes(),
             new: 0,
             freed: BTreeSet::new(),
             taken: BTreeSet::new(),
@@ -34,20 +35,19 @@ impl<'a> Forecast<'a> {
     }
 
     /// An item will be completed.
-    pub(crate) fn complete(&mut self, entry: &'a ItemEntry) {
-        self.leave(entry, self.partition.info.config.dedup_for().is_zero());
+    pub(crate) fn complete(&mut self, slot: &Slot) {
+        self.leave(slot, self.partition.info.config.dedup_for().is_zero());
     }
 
     /// An item will be deleted.
-    pub(crate) fn delete(&mut self, entry: &'a ItemEntry) {
-        self.leave(entry, true);
+    pub(crate) fn delete(&mut self, slot: &Slot) {
+        self.leave(slot, true);
     }
 
-    fn leave(&mut self, entry: &'a ItemEntry, frees_key: bool) {
-        let view = entry.record.view();
+    fn leave(&mut self, slot: &Slot, frees_key: bool) {
         self.items -= 1;
-        self.bytes -= view.payload_len() as u64;
-        if let Some(key) = view.dedup_key().filter(|_| frees_key) {
+        self.bytes -= slot.payload_len() as u64;
+        if let Some(key) = self.partition.key(slot).filter(|_| frees_key) {
             self.freed.insert(key);
         }
     }

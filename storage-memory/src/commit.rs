@@ -121,13 +121,14 @@ fn failed_step(locked: &Locked<'_>, request: &CommitRequest) -> Result<Option<Re
                 None
             }
             Step::Complete { receipts, .. } => first_failure(receipts, |receipt: &Receipt| {
-                let entry = living(gone, receipt.item, partition.leased(*receipt))?;
-                forecast.complete(entry);
+                let slot = living(gone, receipt.item, partition.leased(*receipt))?;
+                forecast.complete(&slot);
                 Ok(())
             }),
             Step::Delete { ids, .. } => first_failure(ids, |id: &ItemId| {
-                let entry = partition.items.get(id).ok_or(StepFailure::NotFound);
-                forecast.delete(living(gone, *id, entry)?);
+                let slot = partition.slots.get(id.get());
+                let slot = living(gone, *id, slot.ok_or(StepFailure::NotFound))?;
+                forecast.delete(slot);
                 Ok(())
             }),
         };
@@ -176,10 +177,10 @@ fn apply_steps(locked: &mut Locked<'_>, request: &CommitRequest) -> Vec<storage_
             Step::Complete { receipts, .. } => {
                 receipts
                     .iter()
-                    .for_each(|receipt| partition.finish(receipt.item));
+                    .for_each(|receipt| partition.finish(receipt.item.get()));
             }
             Step::Delete { ids, .. } => ids.iter().for_each(|id| {
-                partition.remove(*id);
+                partition.remove(id.get());
             }),
         }
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use storage_api::{ItemId, Timestamp};
 
+use crate::footprint::map_bytes;
+
 /// The dedup keys of a partition: those of living items, and those that outlive their items.
 ///
 /// A tree and not a hash table: it never stops to move a million keys at once, and gives its memory back.
@@ -75,28 +77,33 @@ impl DedupKeys {
         }
     }
 
-    /// How many keys are taken, and their bytes.
-    pub(crate) fn usage(&self) -> (u64, u64) {
-        (self.owners.len() as u64, self.bytes)
+    /// When the first lingering key is due.
+    pub(crate) fn first_due(&self) -> Option<Timestamp> {
+        self.lingering.first().map(|(due, _, _)| *due)
+    }
+
+    /// The bytes that everything here takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        // A shared key has two counts before its bytes.
+        let counts = self.owners.len() * 2 * size_of::<usize>();
+        map_bytes::<Arc<[u8]>, Owner>(self.owners.len())
+            + map_bytes::<(Timestamp, ItemId, Arc<[u8]>), ()>(self.lingering.len())
+            + counts as u64
+            + self.bytes
     }
 }
 
 #[cfg(test)]
 impl DedupKeys {
     /// Fails unless every key has a living owner or is going to be freed.
-    pub(crate) fn assert_is_of<'a>(
-        &self,
-        entries: impl IntoIterator<Item = &'a storage_api::ItemEntry>,
-    ) {
+    pub(crate) fn assert_is_of(&self, living: Vec<(Vec<u8>, ItemId)>) {
         let mut owners = BTreeMap::new();
-        for entry in entries {
-            if let Some(key) = entry.record.view().dedup_key() {
-                let owner = Owner {
-                    id: entry.id,
-                    has_gone: false,
-                };
-                owners.insert(key.into(), owner);
-            }
+        for (key, id) in living {
+            let owner = Owner {
+                id,
+                has_gone: false,
+            };
+            owners.insert(key.into(), owner);
         }
         for (_, id, key) in &self.lingering {
             let owner = Owner {

@@ -1,19 +1,20 @@
 //! Complete, retry, revive: how a lease ends, and how the dead return (clauses DONE-1 to DEAD-3).
 
 use storage_api::{
-    CompleteOutcome, DeadReason, ItemIds, ItemState, Operation, Receipts, Result, Retries, Retry,
+    CompleteOutcome, DeadReason, ItemIds, Operation, Receipts, Result, Retries, Retry,
     RetryOutcome, RetryTo, ReviveOutcome, State, StepFailure, Timestamp,
 };
 
 use crate::partition::Partition;
+use crate::slot::Slot;
 
 impl Partition {
     pub(crate) fn complete(&mut self, receipts: &Receipts) -> Vec<CompleteOutcome> {
-        let complete = |receipt| match self.leased(receipt).map(|entry| entry.id) {
+        let complete = |receipt: storage_api::Receipt| match self.leased(receipt) {
             Err(StepFailure::NotFound) => CompleteOutcome::NotFound,
             Err(StepFailure::LeaseLost) => CompleteOutcome::LeaseLost,
-            Ok(id) => {
-                self.finish(id);
+            Ok(_) => {
+                self.finish(receipt.item.get());
                 CompleteOutcome::Done
             }
         };
@@ -27,13 +28,14 @@ impl Partition {
     }
 
     fn retry_one(&mut self, now: Timestamp, retry: Retry) -> RetryOutcome {
-        let (id, is_exhausted) = match self.leased(retry.receipt) {
+        let is_exhausted = match self.leased(retry.receipt) {
             Err(StepFailure::NotFound) => return RetryOutcome::NotFound,
             Err(StepFailure::LeaseLost) => return RetryOutcome::LeaseLost,
-            Ok(entry) => (entry.id, self.is_exhausted(entry)),
+            Ok(slot) => self.is_exhausted(&slot),
         };
-        if retry.note.is_some() {
-            self.update(id, |entry| entry.note = retry.note);
+        let id = retry.receipt.item.get();
+        if let Some(note) = retry.note {
+            self.annotate(id, note);
         }
 
         // The order is that of the clauses: RETRY-3 whatever else holds, then RETRY-4, then where it goes.
@@ -50,9 +52,7 @@ impl Partition {
         }
         match retry.to {
             RetryTo::At(enqueue_at) if enqueue_at > now => {
-                self.update(id, |entry| {
-                    entry.state = ItemState::Scheduled { enqueue_at };
-                });
+                self.update(id, |slot| slot.set_scheduled(enqueue_at));
                 RetryOutcome::Scheduled
             }
             _ => {
@@ -64,18 +64,21 @@ impl Partition {
 
     pub(crate) fn revive(&mut self, ids: &ItemIds) -> Result<Vec<ReviveOutcome>> {
         self.expect_positions(Operation::Revive, ids.len())?;
-        let revive = |id| match self.items.get(&id).map(storage_api::ItemEntry::state) {
-            None => ReviveOutcome::NotFound,
-            Some(State::Dead) => {
-                let position = self.give_position();
-                self.update(id, |entry| {
-                    entry.attempts = 0;
-                    entry.is_revived = true;
-                    entry.state = ItemState::Ready { position };
-                });
-                ReviveOutcome::Revived
+        let revive = |id: storage_api::ItemId| {
+            let id = id.get();
+            match self.slots.get(id).map(Slot::state) {
+                None => ReviveOutcome::NotFound,
+                Some(State::Dead) => {
+                    let position = self.positions.give();
+                    self.update(id, |slot| {
+                        slot.set_attempts(0);
+                        slot.set_revived();
+                        slot.set_ready(position);
+                    });
+                    ReviveOutcome::Revived
+                }
+                Some(_) => ReviveOutcome::NotDead,
             }
-            Some(_) => ReviveOutcome::NotDead,
         };
         Ok(ids.iter().copied().map(revive).collect())
     }

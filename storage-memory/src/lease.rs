@@ -2,13 +2,23 @@
 
 use storage_api::limits::BATCH_BYTES_MAX;
 use storage_api::{
-    Count, ExtendOutcome, Holder, ItemId, ItemState, LeaseId, LeaseRequest, LeasedBatch, Mode,
-    NewLease, Operation, Position, Receipts, ReleaseOutcome, ReleasedHolder, Result, StepFailure,
-    Timestamp,
+    Count, ExtendOutcome, Holder, LeaseId, LeaseRequest, LeasedBatch, Mode, NewLease, Operation,
+    Receipts, ReleaseOutcome, ReleasedHolder, Result, StepFailure, Timestamp,
 };
 
 use crate::numbers::Counter;
-use crate::partition::Partition;
+use crate::partition::{Partition, is_ready_at, typed};
+
+/// The items that a lease takes of one priority.
+#[derive(Debug, Default)]
+struct Taken {
+    priority: u8,
+    items: u64,
+    /// Up to this position nothing is left of what came to the tail.
+    through: Option<u64>,
+    /// The positions of those that had been put back.
+    from_back: Vec<u64>,
+}
 
 impl Partition {
     /// Takes ready items in lease order; what has expired is passed over and left for maintain.
@@ -19,62 +29,122 @@ impl Partition {
     ) -> Result<LeasedBatch> {
         self.refuse_in(Operation::Lease, &[Mode::Frozen])?;
         let mut batch = LeasedBatch::new(request.deadline, request.holder);
-        let chosen = self.choose(request);
-        if chosen.is_empty() {
+        let (items, lanes) = self.choose(request);
+        if items.is_empty() {
             return Ok(batch);
         }
-        let Some(first) = leases.give(chosen.len()) else {
+        let Some(first) = leases.give(items.len()) else {
             return Err(self.capacity_exceeded(Operation::Lease, "the leases are used up"));
         };
-        batch.reserve(chosen.len());
-        for ((id, position), lease) in chosen.into_iter().zip(first..) {
-            let lease = LeaseId::new(lease).expect("the counter gives numbers within the limit");
-            self.update(id, |entry| {
-                entry.attempts = entry.attempts.saturating_add(1);
-                entry.state = ItemState::Leased {
-                    position,
-                    lease,
-                    deadline: request.deadline,
-                    holder: request.holder,
-                };
-                let lease = NewLease {
-                    item: id,
-                    lease,
-                    position,
-                    attempts: entry.attempts,
-                    is_revived: entry.is_revived,
-                };
-                batch.push(lease, &entry.record, entry.note.as_ref());
+        batch.reserve_slices(items.len());
+        let grant = self
+            .leases
+            .grant_from(request.deadline, request.holder, &items, first);
+        let mut last_buffer = None;
+        let deadline = i128::from(request.deadline.as_micros());
+        for ((index, id), lease) in (0..).zip(&items).zip(first..) {
+            let leased = self.slots.update(*id, |slot| {
+                let before = *slot;
+                slot.set_attempts(slot.attempts().saturating_add(1));
+                slot.set_leased(grant, index);
+                (before, *slot)
             });
+            let (before, slot) = leased.expect("a chosen item is there");
+            let created_at = i128::from(self.log.created_at(&slot).as_micros());
+            let mut expiry = 0;
+            if let Some(expire_at) = self.expire_at(&before) {
+                self.expiring.remove(&(expire_at, typed(*id)));
+                expiry = i128::from(expire_at.as_micros());
+            }
+            let ready = &mut self.sums.ready;
+            ready.items -= 1;
+            ready.bytes -= slot.payload_len() as u64;
+            ready.created_at_sum -= created_at;
+            ready.due_at_sum -= expiry;
+            let leased = &mut self.sums.leased;
+            leased.items += 1;
+            leased.bytes += slot.payload_len() as u64;
+            leased.created_at_sum += created_at;
+            leased.due_at_sum += deadline;
+
+            let lease = NewLease {
+                item: typed(*id),
+                lease: LeaseId::new(lease).expect("the counter gives numbers within the limit"),
+                position: slot.typed_position(),
+                attempts: slot.attempts(),
+                is_revived: slot.is_revived(),
+            };
+            let note = match slot.is_noted() {
+                true => self.notes.get(id),
+                false => None,
+            };
+            self.log
+                .lend(&slot, lease, note, &mut last_buffer, &mut batch);
+        }
+        for lane in lanes {
+            let slots = &self.slots;
+            self.ready.take(
+                lane.priority,
+                lane.items,
+                lane.through,
+                &lane.from_back,
+                |stand| is_ready_at(slots, stand),
+            );
         }
         Ok(batch)
     }
 
     /// As many items as there are within the request.
-    fn choose(&self, request: &LeaseRequest) -> Vec<(ItemId, Position)> {
+    fn choose(&self, request: &LeaseRequest) -> (Vec<u64>, Vec<Taken>) {
         let answer_max = BATCH_BYTES_MAX as u64;
         let bytes_max = request
             .bytes_max
             .map_or(answer_max, |max| max.min(answer_max));
-        let mut chosen = Vec::new();
+        let items_max = request.items_max.get();
+        let mut items = Vec::new();
+        let mut lanes = Vec::new();
         let mut bytes = 0;
-        for (&(_, position), id) in self.index.ready() {
-            if chosen.len() == request.items_max.get() {
-                break;
-            }
-            let Some(entry) = self.items.get(id) else {
-                continue;
+        for priority in self.ready.priorities() {
+            let mut taken = Taken {
+                priority,
+                ..Taken::default()
             };
-            if entry.expire_at().is_some_and(|at| at <= request.now) {
-                continue;
+            let mut is_front = true;
+            let mut is_full = false;
+            for ((position, id), is_back) in self.ready.after(priority, None) {
+                if items.len() == items_max {
+                    is_full = true;
+                    break;
+                }
+                let slot = self.slots.get(id);
+                let Some(slot) = slot.filter(|slot| slot.is_ready_at(position)) else {
+                    continue;
+                };
+                if self.expire_at(slot).is_some_and(|at| at <= request.now) {
+                    is_front = false;
+                    continue;
+                }
+                bytes += slot.payload_len() as u64;
+                if bytes > bytes_max && !items.is_empty() {
+                    is_full = true;
+                    break;
+                }
+                items.push(id);
+                taken.items += 1;
+                if is_back {
+                    taken.from_back.push(position);
+                } else if is_front {
+                    taken.through = Some(position);
+                }
             }
-            bytes += entry.record.view().payload_len() as u64;
-            if bytes > bytes_max && !chosen.is_empty() {
+            if taken.items > 0 {
+                lanes.push(taken);
+            }
+            if is_full || items.len() == items_max {
                 break;
             }
-            chosen.push((*id, position));
         }
-        chosen
+        (items, lanes)
     }
 
     pub(crate) fn extend(
@@ -82,27 +152,79 @@ impl Partition {
         receipts: &Receipts,
         deadline: Timestamp,
     ) -> Vec<ExtendOutcome> {
-        let extend = |receipt| match self.leased(receipt).map(|entry| entry.id) {
-            Err(StepFailure::NotFound) => ExtendOutcome::NotFound,
-            Err(StepFailure::LeaseLost) => ExtendOutcome::LeaseLost,
-            Ok(id) => {
-                self.update(id, |entry| {
-                    if let ItemState::Leased { deadline: old, .. } = &mut entry.state {
-                        *old = deadline;
-                    }
-                });
-                ExtendOutcome::Extended
+        let mut moving = Moving::default();
+        let mut outcomes = Vec::with_capacity(receipts.len());
+        for receipt in receipts {
+            let slot = match self.leased(*receipt) {
+                Err(StepFailure::NotFound) => {
+                    outcomes.push(ExtendOutcome::NotFound);
+                    continue;
+                }
+                Err(StepFailure::LeaseLost) => {
+                    outcomes.push(ExtendOutcome::LeaseLost);
+                    continue;
+                }
+                Ok(slot) => slot,
+            };
+            outcomes.push(ExtendOutcome::Extended);
+            let id = receipt.item.get();
+            let (number, index) = slot.grant();
+            let (before, holder) = {
+                let grant = self.leases.get(number);
+                (grant.deadline, grant.holder)
+            };
+            if before == deadline {
+                continue;
             }
-        };
-        receipts.iter().copied().map(extend).collect()
+            let due = &mut self.sums.leased.due_at_sum;
+            *due += i128::from(deadline.as_micros()) - i128::from(before.as_micros());
+            if self.leases.extend_last(number, deadline) {
+                continue;
+            }
+            // It leaves its grant for one that all items of this call and holder share.
+            if moving.holder != holder {
+                self.settle(&mut moving, deadline);
+                moving.holder = holder;
+            }
+            let lease = self.leases.get(number).lease(index).get();
+            self.leases.leave(number, id);
+            moving.items.push(id);
+            moving.leases.push(lease);
+            // Its grant is not there yet: until it is settled, nothing but a second receipt for it can ask.
+            let grant = self.leases.grant(deadline, holder, &[id], &[lease]);
+            self.slots.update(id, |slot| slot.set_leased(grant, 0));
+        }
+        self.settle(&mut moving, deadline);
+        outcomes
+    }
+
+    /// Joins the grants of items that were extended one by one.
+    fn settle(&mut self, moving: &mut Moving, deadline: Timestamp) {
+        let Moving {
+            holder,
+            items,
+            leases,
+        } = std::mem::take(moving);
+        if items.len() < 2 {
+            return;
+        }
+        for id in &items {
+            if let Some(slot) = self.slots.get(*id) {
+                self.leases.leave(slot.grant().0, *id);
+            }
+        }
+        let grant = self.leases.grant(deadline, holder, &items, &leases);
+        for (index, id) in (0..).zip(&items) {
+            self.slots.update(*id, |slot| slot.set_leased(grant, index));
+        }
     }
 
     pub(crate) fn release(&mut self, receipts: &Receipts) -> Vec<ReleaseOutcome> {
-        let release = |receipt| match self.leased(receipt).map(|entry| entry.id) {
+        let release = |receipt: storage_api::Receipt| match self.leased(receipt) {
             Err(StepFailure::NotFound) => ReleaseOutcome::NotFound,
             Err(StepFailure::LeaseLost) => ReleaseOutcome::LeaseLost,
-            Ok(id) => {
-                self.give_back(id);
+            Ok(_) => {
+                self.give_back(receipt.item.get());
                 ReleaseOutcome::Released
             }
         };
@@ -112,25 +234,31 @@ impl Partition {
     pub(crate) fn release_holder(&mut self, holder: Holder, items_max: Count) -> ReleasedHolder {
         let mut released = 0;
         while released < items_max.get() {
-            let Some(id) = self.index.first_of_holder(holder) else {
+            let Some(id) = self.leases.first_of_holder(holder) else {
                 break;
             };
-            self.give_back(id);
+            self.give_back(id.get());
             released += 1;
         }
         ReleasedHolder {
             released,
-            more: self.index.first_of_holder(holder).is_some(),
+            more: self.leases.first_of_holder(holder).is_some(),
         }
     }
 
     /// A lease ends unused: the item stands where it stood, one attempt less.
-    fn give_back(&mut self, id: ItemId) {
-        self.update(id, |entry| {
-            if let Some(position) = entry.state.position() {
-                entry.attempts = entry.attempts.saturating_sub(1);
-                entry.state = ItemState::Ready { position };
-            }
+    fn give_back(&mut self, id: u64) {
+        self.update(id, |slot| {
+            slot.set_attempts(slot.attempts().saturating_sub(1));
+            slot.set_ready(slot.position());
         });
     }
+}
+
+/// Items that were extended and are to share a grant.
+#[derive(Debug, Default)]
+struct Moving {
+    holder: Option<Holder>,
+    items: Vec<u64>,
+    leases: Vec<u64>,
 }

@@ -16,6 +16,7 @@
 //! | `partition_store`, `item_store`, `metadata_store` | which operation of the traits goes where |
 //! | `number_set`, `numbers` | sets of numbers, and numbers that are given out once |
 
+#![allow(dead_code)]
 #[cfg(test)]
 mod agreement;
 mod backend;
@@ -23,10 +24,12 @@ mod capacity;
 mod commit;
 mod dedup;
 mod finish;
-mod index;
+mod footprint;
 mod item_store;
 mod lease;
+mod leases;
 mod listing;
+mod log;
 mod metadata;
 mod metadata_store;
 mod number_set;
@@ -34,8 +37,13 @@ mod numbers;
 mod partition;
 mod partition_store;
 mod produce;
+mod ready;
 mod remove;
 mod restore;
+mod segment;
+mod slab;
+mod slot;
+mod slots;
 #[cfg(test)]
 mod stories;
 mod time;

@@ -4,22 +4,23 @@ use std::ops::Bound;
 
 use storage_api::limits::BATCH_BYTES_MAX;
 use storage_api::{
-    Cursor, ItemEntry, ItemId, ItemIds, ItemPoint, ListRequest, Listing, Operation, Page, Result,
-    Start, State,
+    Cursor, ItemEntry, ItemIds, ItemPoint, ListRequest, Listing, Operation, Page, Result,
+    Start, Timestamp,
 };
 
-use crate::partition::Partition;
+use crate::partition::{Partition, is_ready_at};
+use crate::slot::Slot;
 
 impl Partition {
     pub(crate) fn get_items(&self, ids: &ItemIds, payloads: bool) -> Vec<Option<ItemEntry>> {
         let mut answer = Answer::new(payloads);
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
-            let entry = self.items.get(id);
-            if entry.is_some_and(|entry| !answer.has_room_for(entry)) {
+            let slot = self.slots.get(id.get());
+            if slot.is_some_and(|slot| !answer.has_room_for(slot)) {
                 break;
             }
-            found.push(entry.map(|entry| answer.take(entry)));
+            found.push(slot.map(|slot| answer.take(self, id.get(), slot)));
         }
         found
     }
@@ -39,13 +40,13 @@ impl Partition {
         let mut answer = Answer::new(request.has_payloads());
         let mut items = Vec::new();
         while let Some(id) = ids.peek() {
-            let Some(entry) = self.items.get(id) else {
+            let Some(slot) = self.slots.get(*id) else {
                 break;
             };
-            if items.len() == request.page_items_max().get() || !answer.has_room_for(entry) {
+            if items.len() == request.page_items_max().get() || !answer.has_room_for(slot) {
                 break;
             }
-            items.push(answer.take(entry));
+            items.push(answer.take(self, *id, slot));
             ids.next();
         }
         let next = match (ids.peek(), items.last()) {
@@ -66,7 +67,7 @@ impl Partition {
         listing: Listing,
         start: &Start,
         after: Option<ItemPoint>,
-    ) -> Box<dyn Iterator<Item = ItemId> + 'a> {
+    ) -> Box<dyn Iterator<Item = u64> + 'a> {
         match listing {
             Listing::ById(states) => {
                 let from = match (start, after) {
@@ -74,32 +75,40 @@ impl Partition {
                     (Start::FromId(id), _) => id.get(),
                     _ => 0,
                 };
-                let first = self.index.first_id(states, from);
+                let first = self.slots.first_id(states, from);
                 Box::new(std::iter::successors(first, move |id| {
-                    self.index.first_id(states, id.get() + 1)
+                    self.slots.first_id(states, id + 1)
                 }))
             }
             Listing::Ready => {
-                let from = match after {
-                    Some(ItemPoint::Ready(priority, position)) => {
-                        Bound::Excluded((priority, position))
-                    }
-                    _ => Bound::Unbounded,
+                let after = match after {
+                    Some(ItemPoint::Ready(priority, position)) => Some((priority, position.get())),
+                    _ => None,
                 };
-                let order = self.index.ready().range((from, Bound::Unbounded));
-                Box::new(order.map(|(_, id)| *id))
+                let order = self.ready.after_priority(after);
+                let ready = order.filter(|(_, stand)| is_ready_at(&self.slots, *stand));
+                Box::new(ready.map(|(_, (_, id))| id))
             }
-            Listing::Scheduled | Listing::Leased => {
-                let state = match listing {
-                    Listing::Scheduled => State::Scheduled,
-                    _ => State::Leased,
-                };
+            Listing::Scheduled => {
                 let from = match after {
                     Some(ItemPoint::Due(at, id)) => Bound::Excluded((at, id)),
                     _ => Bound::Unbounded,
                 };
-                let order = self.index.due(state).range((from, Bound::Unbounded));
-                Box::new(order.map(|(_, id)| *id))
+                let order = self.scheduled.range((from, Bound::Unbounded));
+                Box::new(order.map(|(_, id)| id.get()))
+            }
+            Listing::Leased => {
+                let after = match after {
+                    Some(ItemPoint::Due(at, id)) => Some((at, id)),
+                    _ => None,
+                };
+                let from = after.map_or(Timestamp::MIN, |(at, _)| at);
+                let order = self.leases.due(from, |id, grant, index| {
+                    let slot = self.slots.get(id);
+                    slot.is_some_and(|slot| slot.is_leased_as(grant, index))
+                });
+                let behind = order.skip_while(move |point| after.is_some_and(|after| *point <= after));
+                Box::new(behind.map(|(_, id)| id.get()))
             }
         }
     }
@@ -132,18 +141,14 @@ impl Answer {
         }
     }
 
-    fn has_room_for(&self, entry: &ItemEntry) -> bool {
-        let bytes = self.bytes + entry.record.view().payload_len();
+    fn has_room_for(&self, slot: &Slot) -> bool {
+        let bytes = self.bytes + slot.payload_len();
         self.is_empty || !self.payloads || bytes <= BATCH_BYTES_MAX
     }
 
-    fn take(&mut self, entry: &ItemEntry) -> ItemEntry {
-        self.bytes += entry.record.view().payload_len();
+    fn take(&mut self, partition: &Partition, id: u64, slot: &Slot) -> ItemEntry {
+        self.bytes += slot.payload_len();
         self.is_empty = false;
-        let mut entry = entry.clone();
-        if !self.payloads {
-            entry.record = entry.record.without_payload();
-        }
-        entry
+        partition.entry(id, slot, self.payloads)
     }
 }

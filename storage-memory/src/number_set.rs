@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::footprint::map_bytes;
+
 /// An ordered set of numbers: 64 neighbours share one word, so that a run of ids costs a few bits each.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct NumberSet {
@@ -23,13 +25,13 @@ impl NumberSet {
         }
     }
 
-    pub(crate) fn contains(&self, number: u64) -> bool {
-        let word = self.words.get(&(number / 64)).copied().unwrap_or_default();
-        word & (1 << (number % 64)) != 0
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.words.is_empty()
+    }
+
+    /// The bytes that it takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        map_bytes::<u64, u64>(self.words.len())
     }
 
     /// The smallest number that is at least `from`.
@@ -70,7 +72,6 @@ mod tests {
             [0, 63, 65, 128, 1 << 40, (1 << 63) - 1],
             "each number once, in order"
         );
-        assert!(set.contains(65) && !set.contains(64) && !set.contains(66));
     }
 
     #[test]

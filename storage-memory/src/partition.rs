@@ -1,30 +1,47 @@
 //! What a partition consists of, and how an item enters, changes and leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use storage_api::{
-    DeadPolicy, DeadReason, Error, ErrorKind, ItemEntry, ItemId, ItemState, Mode, Operation,
-    PartitionInfo, PartitionStats, Position, Receipt, Requeue, Result, SignalHub, StepFailure,
-    Timestamp,
+    DeadPolicy, DeadReason, Error, ErrorKind, ItemEntry, ItemId, ItemState, Mode, Note, Operation,
+    PartitionInfo, PartitionStats, Receipt, Record, Requeue, Result, SignalHub, State,
+    StepFailure, Timestamp,
 };
 
 use crate::dedup::DedupKeys;
-use crate::index::Index;
+use crate::footprint::map_bytes;
+use crate::leases::Leases;
+use crate::log::Log;
 use crate::numbers::Sequence;
+use crate::ready::Ready;
+use crate::slot::Slot;
+use crate::slots::Slots;
 
-/// The items of a partition by id.
-pub(crate) type Items = BTreeMap<ItemId, ItemEntry>;
+/// Items of one state in the order of their due times.
+pub(crate) type DueOrder = BTreeSet<(Timestamp, ItemId)>;
 
 /// One partition, whole: everything that its lock protects.
 ///
-/// Its state changes in [`insert`](Self::insert), [`update`](Self::update) and [`remove`](Self::remove) only, which keep
-/// the index; the operations, each in a file of its own, say which item goes where.
+/// A record is in the log, the state of its item in a slot, and whatever orders the items of a state is an index of its
+/// own. [`link`](Self::link) and [`unlink`](Self::unlink) keep the orders and sums for one item at a time; only produce and
+/// lease, which move whole batches, do that themselves.
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(crate) info: PartitionInfo,
-    pub(crate) items: Items,
-    pub(crate) index: Index,
+    pub(crate) log: Log,
+    pub(crate) slots: Slots,
+    pub(crate) ready: Ready,
+    /// Ready items that expire.
+    pub(crate) expiring: DueOrder,
+    pub(crate) scheduled: DueOrder,
+    pub(crate) leases: Leases,
+    pub(crate) notes: BTreeMap<u64, Note>,
+    note_bytes: u64,
     pub(crate) keys: DedupKeys,
+    /// Sums by state; the times of the first items are left open.
+    pub(crate) sums: PartitionStats,
+    /// How often an item became ready.
+    pub(crate) arrivals: u64,
     pub(crate) ids: Sequence,
     pub(crate) positions: Sequence,
     pub(crate) hub: SignalHub,
@@ -42,84 +59,263 @@ impl Partition {
     pub(crate) fn new(info: PartitionInfo, floor: u64) -> Self {
         Self {
             info,
-            items: Items::new(),
-            index: Index::default(),
+            log: Log::default(),
+            slots: Slots::default(),
+            ready: Ready::default(),
+            expiring: DueOrder::new(),
+            scheduled: DueOrder::new(),
+            leases: Leases::default(),
+            notes: BTreeMap::new(),
+            note_bytes: 0,
             keys: DedupKeys::default(),
+            sums: PartitionStats::default(),
+            arrivals: 0,
             ids: Sequence::above(floor),
             positions: Sequence::above(floor),
             hub: SignalHub::new(),
         }
     }
 
-    /// The item of a receipt, if its lease is the one that is valid.
-    pub(crate) fn leased(&self, receipt: Receipt) -> Result<&ItemEntry, StepFailure> {
-        let entry = self.items.get(&receipt.item).ok_or(StepFailure::NotFound)?;
-        if entry.receipt() == Some(receipt) {
-            Ok(entry)
+    /// The slot of a receipt, if its lease is the one that is valid.
+    pub(crate) fn leased(&self, receipt: Receipt) -> Result<Slot, StepFailure> {
+        let slot = self.slots.get(receipt.item.get());
+        let slot = *slot.ok_or(StepFailure::NotFound)?;
+        if slot.state() != State::Leased {
+            return Err(StepFailure::LeaseLost);
+        }
+        let (grant, index) = slot.grant();
+        if self.leases.get(grant).lease(index) == receipt.lease {
+            Ok(slot)
         } else {
             Err(StepFailure::LeaseLost)
         }
     }
 
-    /// A new item takes its place in the index; its id, position and dedup key are free.
-    pub(crate) fn insert(&mut self, entry: ItemEntry) {
-        if let Some(key) = entry.record.view().dedup_key() {
-            self.keys.take(key, entry.id);
-        }
-        self.index.insert(&entry);
-        self.items.insert(entry.id, entry);
+    /// The item as listing shows it.
+    pub(crate) fn entry(&self, id: u64, slot: &Slot, payloads: bool) -> ItemEntry {
+        let record = match payloads {
+            true => self.log.shared_record(slot),
+            // A head of its own does not keep a segment.
+            false => {
+                let record = self.log.shared_record(slot).without_payload();
+                Record::detached(&record)
+            }
+        };
+        let state = match slot.state() {
+            State::Ready => ItemState::Ready {
+                position: slot.typed_position(),
+            },
+            State::Scheduled => ItemState::Scheduled {
+                enqueue_at: slot.time(),
+            },
+            State::Leased => {
+                let (grant, index) = slot.grant();
+                let grant = self.leases.get(grant);
+                ItemState::Leased {
+                    position: slot.typed_position(),
+                    lease: grant.lease(index),
+                    deadline: grant.deadline,
+                    holder: grant.holder,
+                }
+            }
+            State::Dead => ItemState::Dead {
+                reason: slot.dead_reason(),
+                died_at: slot.time(),
+            },
+        };
+        let mut entry = ItemEntry::new(typed(id), record, state);
+        entry.attempts = slot.attempts();
+        entry.note = self.note(id, slot).cloned();
+        entry.is_revived = slot.is_revived();
+        entry
     }
 
-    /// Changes what the index is built from: state, attempts, note, revival.
-    pub(crate) fn update(&mut self, id: ItemId, change: impl FnOnce(&mut ItemEntry)) {
-        if let Some(entry) = self.items.get_mut(&id) {
-            self.index.remove(entry);
-            change(entry);
-            self.index.insert(entry);
+    pub(crate) fn note(&self, id: u64, slot: &Slot) -> Option<&Note> {
+        if slot.is_noted() {
+            self.notes.get(&id)
+        } else {
+            None
+        }
+    }
+
+    /// When the item expires; `None` for a revived one.
+    pub(crate) fn expire_at(&self, slot: &Slot) -> Option<Timestamp> {
+        if slot.expires() {
+            self.log.record(slot).expire_at()
+        } else {
+            None
+        }
+    }
+
+    /// The dedup key of the item.
+    pub(crate) fn key(&self, slot: &Slot) -> Option<&[u8]> {
+        if slot.is_keyed() {
+            self.log.record(slot).dedup_key()
+        } else {
+            None
+        }
+    }
+
+    /// When `maintain` will handle the item if nothing else happens (clause TIME-1).
+    pub(crate) fn due_at(&self, slot: &Slot) -> Option<Timestamp> {
+        match slot.state() {
+            State::Ready => self.expire_at(slot),
+            State::Scheduled => {
+                let enqueue_at = slot.time();
+                Some(
+                    self.expire_at(slot)
+                        .map_or(enqueue_at, |at| at.min(enqueue_at)),
+                )
+            }
+            State::Leased => Some(self.leases.get(slot.grant().0).deadline),
+            State::Dead => None,
+        }
+    }
+
+    /// A new item takes its place; its id, position and dedup key are free, and its record is in the log.
+    pub(crate) fn insert(&mut self, id: u64, slot: Slot, note: Option<Note>) {
+        if let Some(key) = self.key(&slot).map(Box::<[u8]>::from) {
+            self.keys.take(&key, typed(id));
+        }
+        let mut slot = slot;
+        if let Some(note) = note {
+            slot.set_noted();
+            self.write_note(id, note);
+        }
+        self.slots.insert(id, slot);
+        self.link(id, &slot);
+    }
+
+    /// Changes what the orders are built from: state, attempts, revival.
+    pub(crate) fn update(&mut self, id: u64, change: impl FnOnce(&mut Slot)) {
+        let Some(mut slot) = self.slots.get(id).copied() else {
+            return;
+        };
+        self.unlink(id, &slot);
+        change(&mut slot);
+        self.slots.update(id, |place| *place = slot);
+        self.link(id, &slot);
+    }
+
+    /// Leaves a note at an item in place of the one that is there.
+    pub(crate) fn annotate(&mut self, id: u64, note: Note) {
+        self.slots.update(id, Slot::set_noted);
+        self.write_note(id, note);
+    }
+
+    fn write_note(&mut self, id: u64, note: Note) {
+        self.note_bytes += note.as_str().len() as u64;
+        if let Some(old) = self.notes.insert(id, note) {
+            self.note_bytes -= old.as_str().len() as u64;
         }
     }
 
     /// Removes an item that is done with or dropped: its dedup key may outlive it (clause ITEM-4).
-    pub(crate) fn finish(&mut self, id: ItemId) {
-        let Some(entry) = self.take(id) else { return };
-        let view = entry.record.view();
-        let Some(key) = view.dedup_key() else { return };
+    pub(crate) fn finish(&mut self, id: u64) {
         let dedup_for = self.info.config.dedup_for();
-        if dedup_for.is_zero() {
-            self.keys.free(key);
-        } else {
-            let due = view.created_at().saturating_add(dedup_for);
-            self.keys.linger(key, due);
+        let Some(slot) = self.slots.get(id).copied() else {
+            return;
+        };
+        if slot.is_keyed() {
+            let view = self.log.record(&slot);
+            if let Some(key) = view.dedup_key() {
+                if dedup_for.is_zero() {
+                    self.keys.free(key);
+                } else {
+                    let due = view.created_at().saturating_add(dedup_for);
+                    self.keys.linger(key, due);
+                }
+            }
         }
+        self.take(id, &slot);
     }
 
     /// Removes an item for good, its dedup key with it.
-    pub(crate) fn remove(&mut self, id: ItemId) -> bool {
-        let Some(entry) = self.take(id) else {
+    pub(crate) fn remove(&mut self, id: u64) -> bool {
+        let Some(slot) = self.slots.get(id).copied() else {
             return false;
         };
-        if let Some(key) = entry.record.view().dedup_key() {
+        if slot.is_keyed()
+            && let Some(key) = self.log.record(&slot).dedup_key()
+        {
             self.keys.free(key);
         }
+        self.take(id, &slot);
         true
     }
 
-    fn take(&mut self, id: ItemId) -> Option<ItemEntry> {
-        let entry = self.items.remove(&id)?;
-        self.index.remove(&entry);
-        Some(entry)
+    fn take(&mut self, id: u64, slot: &Slot) {
+        self.unlink(id, slot);
+        if slot.is_noted()
+            && let Some(note) = self.notes.remove(&id)
+        {
+            self.note_bytes -= note.as_str().len() as u64;
+        }
+        self.slots.remove(id);
+        self.log.release(slot);
+    }
+
+    /// An item stands in the order of its state, and counts there.
+    fn link(&mut self, id: u64, slot: &Slot) {
+        let due_at = self.due_at(slot);
+        match slot.state() {
+            State::Ready => {
+                self.ready.insert(slot.priority(), (slot.position(), id));
+                if let Some(due_at) = due_at {
+                    self.expiring.insert((due_at, typed(id)));
+                }
+                self.arrivals += 1;
+            }
+            State::Scheduled => {
+                if let Some(due_at) = due_at {
+                    self.scheduled.insert((due_at, typed(id)));
+                }
+            }
+            State::Leased | State::Dead => {}
+        }
+        let created_at = self.log.created_at(slot);
+        let sums = self.sums.state_mut(slot.state());
+        sums.items += 1;
+        sums.bytes += slot.payload_len() as u64;
+        sums.created_at_sum += i128::from(created_at.as_micros());
+        sums.due_at_sum += due_at.map_or(0, |at| i128::from(at.as_micros()));
+    }
+
+    /// An item leaves the order of the state that its slot still has.
+    fn unlink(&mut self, id: u64, slot: &Slot) {
+        let due_at = self.due_at(slot);
+        match slot.state() {
+            State::Ready => {
+                let slots = &self.slots;
+                let is_ready =
+                    |(position, other)| other != id && is_ready_at(slots, (position, other));
+                self.ready
+                    .remove(slot.priority(), (slot.position(), id), is_ready);
+                if let Some(due_at) = due_at {
+                    self.expiring.remove(&(due_at, typed(id)));
+                }
+            }
+            State::Scheduled => {
+                if let Some(due_at) = due_at {
+                    self.scheduled.remove(&(due_at, typed(id)));
+                }
+            }
+            State::Leased => self.leases.leave(slot.grant().0, id),
+            State::Dead => {}
+        }
+        let created_at = self.log.created_at(slot);
+        let sums = self.sums.state_mut(slot.state());
+        sums.items -= 1;
+        sums.bytes -= slot.payload_len() as u64;
+        sums.created_at_sum -= i128::from(created_at.as_micros());
+        sums.due_at_sum -= due_at.map_or(0, |at| i128::from(at.as_micros()));
     }
 
     /// An item dies: `true` if it is kept, `false` if it is dropped (clause DEAD-1).
-    pub(crate) fn die(&mut self, id: ItemId, reason: DeadReason, now: Timestamp) -> bool {
+    pub(crate) fn die(&mut self, id: u64, reason: DeadReason, now: Timestamp) -> bool {
         let is_kept = self.info.config.dead() == DeadPolicy::Keep;
         if is_kept {
-            self.update(id, |entry| {
-                entry.state = ItemState::Dead {
-                    reason,
-                    died_at: now,
-                }
-            });
+            self.update(id, |slot| slot.set_dead(reason, now));
         } else {
             self.finish(id);
         }
@@ -127,33 +323,30 @@ impl Partition {
     }
 
     /// An item becomes ready again after a lease: at the tail, or where it stood (clause RETRY-1).
-    pub(crate) fn requeue(&mut self, id: ItemId) {
-        let held = self.items.get(&id).and_then(|entry| entry.state.position());
-        let position = match (self.info.config.requeue(), held) {
-            (Requeue::Original, Some(held)) => held,
-            _ => self.give_position(),
-        };
-        self.update(id, |entry| entry.state = ItemState::Ready { position });
+    pub(crate) fn requeue(&mut self, id: u64) {
+        match self.info.config.requeue() {
+            Requeue::Original => self.update(id, |slot| slot.set_ready(slot.position())),
+            Requeue::Tail => self.queue(id),
+        }
     }
 
     /// An item becomes ready behind all of its priority (clause ORDER-1).
-    pub(crate) fn queue(&mut self, id: ItemId) {
-        let position = self.give_position();
-        self.update(id, |entry| entry.state = ItemState::Ready { position });
+    pub(crate) fn queue(&mut self, id: u64) {
+        let position = self.positions.give();
+        self.update(id, |slot| slot.set_ready(position));
     }
 
     /// Whether an item may not be tried again, by its own limit or else the partition's (clause RETRY-4).
-    pub(crate) fn is_exhausted(&self, entry: &ItemEntry) -> bool {
-        let attempts_max = match entry.record.view().attempts_max() {
+    pub(crate) fn is_exhausted(&self, slot: &Slot) -> bool {
+        let own = match slot.is_limited() {
+            true => self.log.record(slot).attempts_max(),
+            false => 0,
+        };
+        let attempts_max = match own {
             0 => self.info.config.attempts_max(),
             own => own,
         };
-        attempts_max != 0 && entry.attempts >= attempts_max
-    }
-
-    /// The next position; that there is one was made sure of by [`expect_positions`](Self::expect_positions).
-    pub(crate) fn give_position(&mut self) -> Position {
-        Position::new(self.positions.give()).expect("positions are reserved before they are given")
+        attempts_max != 0 && slot.attempts() >= attempts_max
     }
 
     /// Makes sure that so many positions can be given, before anything changes.
@@ -198,25 +391,30 @@ impl Partition {
 
     /// The statistics (clause PART-7).
     pub(crate) fn stats(&self) -> PartitionStats {
-        let mut stats = *self.index.sums();
-        let first_ready = self.index.ready().first_key_value();
+        let mut stats = self.sums;
+        let first_ready = self.ready.first();
         stats.first_ready_created_at = first_ready
-            .and_then(|(_, id)| self.items.get(id))
-            .map(|entry| entry.record.view().created_at());
+            .and_then(|(_, id)| self.slots.get(id))
+            .map(|slot| self.log.created_at(slot));
         stats.next_due = self.next_due();
         stats
     }
 
     /// The earliest due time, of items and of lingering dedup keys.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        let key_due = self.keys.due().next().map(|(at, _)| at);
-        self.index.first_due().into_iter().chain(key_due).min()
+        let firsts = [
+            self.expiring.first().map(|(at, _)| *at),
+            self.scheduled.first().map(|(at, _)| *at),
+            self.leases.first_due(),
+            self.keys.first_due(),
+        ];
+        firsts.into_iter().flatten().min()
     }
 
     /// What to compare with after a change.
     pub(crate) fn outlook(&self) -> Outlook {
         Outlook {
-            arrivals: self.index.arrivals(),
+            arrivals: self.arrivals,
             next_due: self.next_due(),
         }
     }
@@ -235,13 +433,91 @@ impl Partition {
             self.hub.fire();
         }
     }
+
+    /// The bytes of records: the blocks that they are in, and what describes those.
+    pub(crate) fn record_bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+
+    /// The bytes of slots, orders, leases, notes and keys.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        let due = self.expiring.len() + self.scheduled.len();
+        self.slots.bytes()
+            + self.ready.bytes()
+            + map_bytes::<(Timestamp, ItemId), ()>(due)
+            + self.leases.bytes()
+            + map_bytes::<u64, Note>(self.notes.len())
+            + self.note_bytes
+            + self.keys.bytes()
+    }
+
+    /// Gives back the memory that is kept to be used again.
+    pub(crate) fn trim(&mut self) {
+        self.log.trim();
+        self.slots.trim();
+        self.ready.trim();
+        self.leases.trim();
+    }
+}
+
+/// An id that was given out, or restored.
+pub(crate) fn typed(id: u64) -> ItemId {
+    ItemId::new(id).expect("ids are given out within their limit")
+}
+
+/// Whether a pair of the ready order is not stale.
+pub(crate) fn is_ready_at(slots: &Slots, (position, id): (u64, u64)) -> bool {
+    slots.get(id).is_some_and(|slot| slot.is_ready_at(position))
 }
 
 #[cfg(test)]
 impl Partition {
-    /// Fails unless indexes, sums and dedup keys are exactly those of the items.
+    /// Fails unless orders, sums and dedup keys are exactly those of the items.
     pub(crate) fn assert_sound(&self) {
-        self.index.assert_is_of(self.items.values());
-        self.keys.assert_is_of(self.items.values());
+        let mut sums = PartitionStats::default();
+        let (mut ready, mut leased) = (Vec::new(), Vec::new());
+        let (mut expiring, mut scheduled) = (DueOrder::new(), DueOrder::new());
+        let (mut keys, mut live_bytes) = (Vec::new(), 0);
+        for (id, slot) in self.slots.iter() {
+            let entry = self.entry(id, slot, true);
+            let view = entry.record.view();
+            assert_eq!(slot.payload_len(), view.payload_len(), "payload of {id}");
+            assert_eq!(
+                self.log.created_at(slot),
+                view.created_at(),
+                "creation of {id}"
+            );
+            assert_eq!(entry.due_at(), self.due_at(slot), "due time of {id}");
+            let state = sums.state_mut(slot.state());
+            state.items += 1;
+            state.bytes += view.payload_len() as u64;
+            state.created_at_sum += i128::from(view.created_at().as_micros());
+            state.due_at_sum += entry.due_at().map_or(0, |at| i128::from(at.as_micros()));
+            match (slot.state(), entry.due_at()) {
+                (State::Ready, due) => {
+                    ready.push((slot.priority(), (slot.position(), id)));
+                    expiring.extend(due.map(|at| (at, typed(id))));
+                }
+                (State::Scheduled, due) => scheduled.extend(due.map(|at| (at, typed(id)))),
+                (State::Leased, _) => leased.push((id, slot.grant().0, slot.grant().1)),
+                (State::Dead, _) => {}
+            }
+            if let Some(key) = view.dedup_key() {
+                keys.push((key.to_vec(), typed(id)));
+            }
+            live_bytes += slot.len() as u64;
+        }
+        assert_eq!(self.sums, sums, "sums");
+        assert_eq!(self.expiring, expiring, "expiring items");
+        assert_eq!(self.scheduled, scheduled, "scheduled items");
+        let notes = self.slots.iter().filter(|(_, slot)| slot.is_noted());
+        assert_eq!(self.notes.len(), notes.count(), "notes");
+        let note_bytes: usize = self.notes.values().map(|note| note.as_str().len()).sum();
+        assert_eq!(self.note_bytes, note_bytes as u64, "bytes of notes");
+        self.ready.assert_is_of(ready);
+        self.leases.assert_is_of(&leased);
+        self.keys.assert_is_of(keys);
+        self.slots.assert_sound();
+        self.log.assert_sound(live_bytes);
     }
 }

@@ -25,6 +25,12 @@ impl Partition {
     /// Handles what is due, the earliest first. With nothing due it looks at the heads of the orders and is done.
     pub(crate) fn maintain(&mut self, now: Timestamp, items_max: Count) -> Result<Maintained> {
         self.refuse_in(Operation::Maintain, &[Mode::Frozen])?;
+        let next_due = self.next_due();
+        if next_due.is_none_or(|at| at > now) {
+            let mut done = Maintained::default();
+            done.next_due = next_due;
+            return Ok(done);
+        }
         let due = self.first_due(now, items_max.get());
         self.expect_positions(Operation::Maintain, due.len())?;
         let mut done = Maintained::default();
@@ -44,7 +50,7 @@ impl Partition {
 
     /// What is due now, chosen before any of it is handled: a key that is let go on the way waits for the next call.
     fn first_due(&self, now: Timestamp, max: usize) -> Vec<Due> {
-        let item = |&(at, id): &(Timestamp, ItemId)| Due {
+        let item = |(at, id): (Timestamp, ItemId)| Due {
             at,
             id,
             what: What::Item,
@@ -54,9 +60,16 @@ impl Partition {
             id,
             what: What::Key,
         };
-        let mut ready = self.index.due(State::Ready).iter().map(item).peekable();
-        let mut scheduled = self.index.due(State::Scheduled).iter().map(item).peekable();
-        let mut leased = self.index.due(State::Leased).iter().map(item).peekable();
+        let leased = self
+            .leases
+            .due(Timestamp::MIN, |id, grant, index| {
+                let slot = self.slots.get(id);
+                slot.is_some_and(|slot| slot.is_leased_as(grant, index))
+            })
+            .take_while(|(at, _)| *at <= now);
+        let mut ready = self.expiring.iter().copied().map(item).peekable();
+        let mut scheduled = self.scheduled.iter().copied().map(item).peekable();
+        let mut leased = leased.map(item).peekable();
         let mut keys = self.keys.due().map(key).peekable();
 
         let mut due = Vec::new();
@@ -80,16 +93,17 @@ impl Partition {
 
     /// What becomes of an item that is due is the first that fits (clause TIME-1).
     fn maintain_item(&mut self, id: ItemId, now: Timestamp, done: &mut Maintained) {
-        let Some(entry) = self.items.get(&id) else {
+        let id = id.get();
+        let Some(slot) = self.slots.get(id).copied() else {
             return;
         };
-        let is_leased = entry.state() == State::Leased;
-        if entry.expire_at().is_some_and(|at| at <= now) {
+        let is_leased = slot.state() == State::Leased;
+        if self.expire_at(&slot).is_some_and(|at| at <= now) {
             match self.die(id, DeadReason::Expired, now) {
                 true => done.expired += 1,
                 false => done.dropped += 1,
             }
-        } else if is_leased && self.is_exhausted(entry) {
+        } else if is_leased && self.is_exhausted(&slot) {
             match self.die(id, DeadReason::AttemptsExhausted, now) {
                 true => done.attempts_exhausted += 1,
                 false => done.dropped += 1,

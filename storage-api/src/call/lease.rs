@@ -151,6 +151,11 @@ impl LeasedBatch {
         self.slots.reserve(items);
     }
 
+    /// Makes room for that many items that share few buffers.
+    pub fn reserve_slices(&mut self, items: usize) {
+        self.slots.reserve(items);
+    }
+
     /// Appends an item whose record has a buffer of its own.
     ///
     /// ```

@@ -1,0 +1,398 @@
+//! Where records are: appended to segments, read in place, given back segment by segment.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use storage_api::{LeasedBatch, NewLease, Note, Record, RecordView, Timestamp};
+
+use crate::footprint::vec_bytes;
+use crate::segment::{IdRun, Remains, Segment, emptied};
+use crate::slot::{CREATED_IN_RECORD, Place, Slot};
+
+/// The largest segment that several records share.
+const SEGMENT_BYTES: usize = 1 << 20;
+/// The smallest segment: what a partition with one small item takes.
+const SEGMENT_BYTES_MIN: usize = 4 << 10;
+/// A larger record gets a segment of its own, so that no more than an eighth of a segment is left unused at its end.
+const SHARED_RECORD_BYTES_MAX: usize = SEGMENT_BYTES / 8;
+/// Fewer bytes than these are copied for a reader rather than frozen: a run costs 40 bytes, and keeps its segment alive.
+const COPIED_BYTES_MAX: usize = 4 << 10;
+/// How many emptied blocks wait to be written again.
+const SPARE_BLOCKS_MAX: usize = 2;
+/// How many of the blocks that readers held are looked at again whenever one is needed or emptied.
+const LENT_BLOCKS_LOOKED_AT: usize = 4;
+
+/// The records of a partition.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// By number. A number is used again once its segment has gone.
+    segments: Vec<Option<Segment>>,
+    vacant: Vec<u32>,
+    /// The segment that is being written.
+    active: Option<u32>,
+    spare: Vec<BytesMut>,
+    /// Emptied blocks that readers hold slices of.
+    lent: VecDeque<(Bytes, usize)>,
+    /// Sealed segments that became less than half full, oldest first.
+    sparse: VecDeque<u32>,
+    /// The capacity of every block, whatever it is doing.
+    block_bytes: u64,
+    /// The bytes of records whose items live.
+    live_bytes: u64,
+    /// The bytes of what describes the segments.
+    index_bytes: u64,
+    /// How many bytes compaction has copied.
+    pub(crate) moved_bytes: u64,
+}
+
+/// How many segments there are, by what they are doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct SegmentCounts {
+    pub(crate) active: u64,
+    pub(crate) sealed: u64,
+    pub(crate) sparse: u64,
+    pub(crate) spare: u64,
+    pub(crate) lent: u64,
+}
+
+impl Log {
+    /// Appends the record of an item that is created then.
+    pub(crate) fn append(&mut self, id: u64, record: &[u8], created_at: Timestamp) -> Place {
+        let created_at = created_at.as_micros();
+        let number = match self.active {
+            Some(number) if self.has_room(number, record.len()) => number,
+            _ => self.open_segment(record.len(), created_at),
+        };
+        let is_large = record.len() > SHARED_RECORD_BYTES_MAX;
+        let segment = self.segments[number as usize].as_mut();
+        let segment = segment.expect("the segment was just found or opened");
+        let before = segment.index_bytes();
+        let offset = segment.append(id, record);
+        if is_large {
+            segment.seal();
+        }
+        self.index_bytes += segment.index_bytes() - before;
+        let since = created_at.checked_sub(segment.created_at());
+        let created = since.and_then(|micros| u32::try_from(micros).ok());
+        self.live_bytes += record.len() as u64;
+        Place {
+            segment: number,
+            offset: u32::try_from(offset).expect("a segment is at most 1 MiB or has one record"),
+            created: created.unwrap_or(CREATED_IN_RECORD),
+        }
+    }
+
+    /// The item of a record has gone.
+    pub(crate) fn release(&mut self, slot: &Slot) {
+        let number = slot.place().segment;
+        self.live_bytes -= slot.len() as u64;
+        let segment = self.segment_mut(number);
+        segment.release(slot.len());
+        if !segment.is_sealed() {
+            return;
+        }
+        if segment.live() == 0 {
+            self.dissolve(number);
+        } else if segment.live() * 2 < segment.capacity() && !segment.is_sparse {
+            segment.is_sparse = true;
+            self.sparse.push_back(number);
+        }
+    }
+
+    /// The record of an item.
+    pub(crate) fn record(&self, slot: &Slot) -> RecordView<'_> {
+        let place = slot.place();
+        let segment = self.segment(place.segment);
+        RecordView::trusted(segment.bytes(place.offset as usize, slot.len()))
+    }
+
+    /// The record, shared where its segment is frozen so far.
+    pub(crate) fn shared_record(&self, slot: &Slot) -> Record {
+        let place = slot.place();
+        let segment = self.segment(place.segment);
+        Record::trusted(match segment.shared(place.offset as usize) {
+            Some((run, start)) => run.slice(start..start + slot.len()),
+            None => Bytes::copy_from_slice(segment.bytes(place.offset as usize, slot.len())),
+        })
+    }
+
+    pub(crate) fn created_at(&self, slot: &Slot) -> Timestamp {
+        let place = slot.place();
+        if place.created == CREATED_IN_RECORD {
+            return self.record(slot).created_at();
+        }
+        let first = self.segment(place.segment).created_at();
+        Timestamp::from_micros(first + i64::from(place.created))
+    }
+
+    /// Appends a record to an answer, without a copy where its segment is frozen or worth freezing.
+    ///
+    /// `last` is the run of the buffer that was added last, so that neighbours share it.
+    pub(crate) fn lend(
+        &mut self,
+        slot: &Slot,
+        lease: NewLease,
+        note: Option<&Note>,
+        last: &mut Option<(u32, usize)>,
+        batch: &mut LeasedBatch,
+    ) {
+        let place = slot.place();
+        let offset = place.offset as usize;
+        let segment = self.segments[place.segment as usize].as_mut();
+        let segment = segment.expect("an item keeps the segment of its record");
+        if segment.shared(offset).is_none() && segment.open_len() > COPIED_BYTES_MAX {
+            let before = segment.index_bytes();
+            segment.freeze();
+            self.index_bytes += segment.index_bytes() - before;
+        }
+        let Some((run, start)) = segment.shared(offset) else {
+            *last = None;
+            batch.add_buffer(Bytes::copy_from_slice(segment.bytes(offset, slot.len())));
+            batch.push_slice(lease, 0..slot.len(), note);
+            return;
+        };
+        let run_start = offset - start;
+        if *last != Some((place.segment, run_start)) {
+            *last = Some((place.segment, run_start));
+            batch.add_buffer(run.clone());
+        }
+        batch.push_slice(lease, start..start + slot.len(), note);
+    }
+
+    /// The bytes that everything here takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.block_bytes + self.index_bytes + self.table_bytes()
+    }
+
+    /// The bytes of the tables of segments and blocks.
+    fn table_bytes(&self) -> u64 {
+        vec_bytes::<Option<Segment>>(self.segments.capacity())
+            + vec_bytes::<u32>(self.vacant.capacity() + self.sparse.capacity())
+            + vec_bytes::<(Bytes, usize)>(self.lent.capacity())
+            + vec_bytes::<BytesMut>(self.spare.capacity())
+    }
+
+    /// How many bytes of blocks more that many records can take at most, of so many bytes together.
+    pub(crate) fn growth_max(&self, bytes: u64, largest: u64) -> u64 {
+        let room = self.active.map_or(0, |number| self.segment(number).room());
+        if bytes <= room as u64 {
+            return 0;
+        }
+        if largest > SHARED_RECORD_BYTES_MAX as u64 {
+            // Any of them may have a segment of its own, and the others fill theirs to seven eighths.
+            return bytes + bytes / 7 + 2 * SEGMENT_BYTES as u64;
+        }
+        let wanted = self.wanted_block_bytes(0) as u64;
+        let rest = bytes - room as u64;
+        rest + rest / 7 + wanted.max(rest.next_power_of_two().min(SEGMENT_BYTES as u64)) * 2
+    }
+
+    pub(crate) fn segments(&self) -> SegmentCounts {
+        let all = || self.segments.iter().flatten();
+        let sealed = all().filter(|segment| segment.is_sealed());
+        let (sparse, sealed): (Vec<_>, Vec<_>) = sealed.partition(|segment| segment.is_sparse);
+        SegmentCounts {
+            active: u64::from(self.active.is_some()),
+            sealed: sealed.len() as u64,
+            sparse: sparse.len() as u64,
+            spare: self.spare.len() as u64,
+            lent: self.lent.len() as u64,
+        }
+    }
+
+    /// The oldest of more than `left` sparse segments, and the ids whose records it has or had.
+    pub(crate) fn next_sparse(&mut self, left: usize) -> Option<(u32, &[IdRun])> {
+        while self.sparse.len() > left {
+            let number = *self.sparse.front()?;
+            if self.segments[number as usize]
+                .as_ref()
+                .is_some_and(|segment| segment.is_sparse)
+            {
+                return Some((number, self.segment(number).ids()));
+            }
+            self.sparse.pop_front();
+        }
+        None
+    }
+
+    /// Copies a record to the end of the log. Its old place is released.
+    pub(crate) fn relocate(&mut self, id: u64, slot: &Slot) -> Place {
+        let created_at = self.created_at(slot);
+        let copy = self.shared_record(slot);
+        let place = self.append(id, copy.view().as_bytes(), created_at);
+        drop(copy);
+        self.moved_bytes += slot.len() as u64;
+        self.release(slot);
+        place
+    }
+
+    /// Gives back the blocks that nobody needs.
+    pub(crate) fn trim(&mut self) {
+        for block in std::mem::take(&mut self.spare) {
+            self.block_bytes -= block.capacity() as u64;
+        }
+        self.take_back(usize::MAX);
+        for block in std::mem::take(&mut self.spare) {
+            self.block_bytes -= block.capacity() as u64;
+        }
+        if let Some(number) = self.active
+            && self.segment(number).live() == 0
+        {
+            self.active = None;
+            if let Some(segment) = self.segments[number as usize].take() {
+                self.index_bytes -= segment.index_bytes();
+                self.block_bytes -= segment.capacity() as u64;
+                self.vacant.push(number);
+            }
+        }
+        if self.segments.iter().all(Option::is_none) {
+            self.segments = Vec::new();
+            self.vacant = Vec::new();
+            self.sparse = VecDeque::new();
+        }
+    }
+
+    fn segment(&self, number: u32) -> &Segment {
+        let segment = self.segments.get(number as usize);
+        segment
+            .and_then(Option::as_ref)
+            .expect("an item keeps the segment of its record")
+    }
+
+    fn segment_mut(&mut self, number: u32) -> &mut Segment {
+        let segment = self.segments.get_mut(number as usize);
+        segment
+            .and_then(Option::as_mut)
+            .expect("an item keeps the segment of its record")
+    }
+
+    fn has_room(&self, number: u32, len: usize) -> bool {
+        len <= SHARED_RECORD_BYTES_MAX && self.segment(number).has_room_for(len)
+    }
+
+    /// A segment for a record of that length; the active one, unless the record is large.
+    fn open_segment(&mut self, len: usize, created_at: i64) -> u32 {
+        let is_large = len > SHARED_RECORD_BYTES_MAX;
+        let block = if is_large {
+            self.block_bytes += len as u64;
+            BytesMut::with_capacity(len)
+        } else {
+            if let Some(number) = self.active.take() {
+                self.seal(number);
+            }
+            self.block(self.wanted_block_bytes(len))
+        };
+        let segment = Segment::new(block, created_at);
+        let number = match self.vacant.pop() {
+            Some(number) => {
+                self.segments[number as usize] = Some(segment);
+                number
+            }
+            None => {
+                self.segments.push(Some(segment));
+                u32::try_from(self.segments.len() - 1).expect("fewer than 2^32 segments")
+            }
+        };
+        if !is_large {
+            self.active = Some(number);
+        }
+        number
+    }
+
+    fn seal(&mut self, number: u32) {
+        let segment = self.segments[number as usize].as_mut();
+        let segment = segment.expect("the active segment is there");
+        let before = segment.index_bytes();
+        segment.seal();
+        self.index_bytes += segment.index_bytes() - before;
+        if segment.live() == 0 {
+            self.dissolve(number);
+        } else if segment.live() * 2 < segment.capacity() {
+            segment.is_sparse = true;
+            self.sparse.push_back(number);
+        }
+    }
+
+    /// A segment grows with what lives in the partition, so that a thousand small partitions take little.
+    fn wanted_block_bytes(&self, len: usize) -> usize {
+        let live = usize::try_from(self.live_bytes).unwrap_or(usize::MAX);
+        let wanted = live.saturating_mul(2).max(len.saturating_mul(8));
+        wanted
+            .clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES)
+            .next_power_of_two()
+    }
+
+    /// A block of at least that capacity: one that was used before, or a new one.
+    fn block(&mut self, wanted: usize) -> BytesMut {
+        self.take_back(LENT_BLOCKS_LOOKED_AT);
+        if let Some(index) = self
+            .spare
+            .iter()
+            .position(|block| block.capacity() >= wanted)
+        {
+            return self.spare.swap_remove(index);
+        }
+        self.block_bytes += wanted as u64;
+        BytesMut::with_capacity(wanted)
+    }
+
+    /// Takes blocks back that readers have let go of.
+    fn take_back(&mut self, look_at: usize) {
+        for _ in 0..look_at.min(self.lent.len()) {
+            let Some((bytes, capacity)) = self.lent.pop_front() else {
+                return;
+            };
+            match bytes.try_into_mut() {
+                Ok(block) => self.keep(emptied(block)),
+                Err(bytes) => self.lent.push_back((bytes, capacity)),
+            }
+        }
+    }
+
+    /// Keeps a block to be written again, unless there are enough or it is of no common size.
+    fn keep(&mut self, block: BytesMut) {
+        if self.spare.len() < SPARE_BLOCKS_MAX && block.capacity() <= SEGMENT_BYTES {
+            self.spare.push(block);
+        } else {
+            self.block_bytes -= block.capacity() as u64;
+        }
+    }
+
+    fn dissolve(&mut self, number: u32) {
+        let Some(segment) = self.segments[number as usize].take() else {
+            return;
+        };
+        self.vacant.push(number);
+        self.index_bytes -= segment.index_bytes();
+        let capacity = segment.capacity();
+        match segment.dissolve() {
+            Some(Remains::Block(block)) => self.keep(block),
+            Some(Remains::Lent(bytes)) => {
+                self.take_back(LENT_BLOCKS_LOOKED_AT);
+                self.lent.push_back((bytes, capacity));
+            }
+            None => self.block_bytes -= capacity as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Log {
+    /// Fails unless the sums are those of the segments.
+    pub(crate) fn assert_sound(&self, live_bytes: u64) {
+        let segments = || self.segments.iter().flatten();
+        let live: usize = segments().map(Segment::live).sum();
+        assert_eq!(self.live_bytes, live_bytes, "live bytes of the items");
+        assert_eq!(self.live_bytes, live as u64, "live bytes of the segments");
+        let index: u64 = segments().map(Segment::index_bytes).sum();
+        assert_eq!(self.index_bytes, index, "bytes of runs");
+        let blocks: usize = segments().map(Segment::capacity).sum();
+        let spare: usize = self.spare.iter().map(BytesMut::capacity).sum();
+        let lent: usize = self.lent.iter().map(|(_, capacity)| capacity).sum();
+        assert_eq!(
+            self.block_bytes,
+            (blocks + spare + lent) as u64,
+            "bytes of blocks"
+        );
+    }
+}

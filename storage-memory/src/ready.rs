@@ -1,0 +1,423 @@
+//! In which order ready items are leased (clauses ORDER-1 and LEASE-1).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::footprint::{map_bytes, vec_bytes};
+
+/// Ready items by priority, then position.
+///
+/// It holds pairs of position and id. A pair may be stale: its item has left from the middle, and nobody searched for
+/// it. Whoever reads asks the slot; the first pair of a lane is never stale.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    /// By priority.
+    lanes: Vec<Lane>,
+}
+
+/// The items of one priority.
+#[derive(Debug)]
+struct Lane {
+    priority: u8,
+    /// What came to the tail, as runs: a batch of any size is one entry, and one that follows it extends it.
+    fifo: VecDeque<Run>,
+    /// What was put back to a position before the tail.
+    back: BTreeMap<u64, u64>,
+    /// How many items are ready.
+    items: u64,
+}
+
+/// Consecutive positions with consecutive ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    position: u64,
+    id: u64,
+    len: u64,
+}
+
+impl Run {
+    fn end(&self) -> u64 {
+        self.position + self.len
+    }
+}
+
+/// Where an item stands: its position and id.
+pub(crate) type Stand = (u64, u64);
+
+impl Ready {
+    /// An item stands at a position that is free.
+    pub(crate) fn insert(&mut self, priority: u8, (position, id): Stand) {
+        let lane = self.lane_mut(priority);
+        lane.items += 1;
+        match lane.fifo.back_mut() {
+            Some(run) if run.end() == position && run.id + run.len == id => run.len += 1,
+            Some(run) if run.end() > position => {
+                // What left the middle of the queue and returns finds its pair still there.
+                if !lane.is_in_fifo((position, id)) {
+                    lane.back.insert(position, id);
+                }
+            }
+            _ => lane.fifo.push_back(Run {
+                position,
+                id,
+                len: 1,
+            }),
+        }
+    }
+
+    /// An item leaves from wherever it stands. `is_ready` tells of the others whether they do.
+    pub(crate) fn remove(
+        &mut self,
+        priority: u8,
+        (position, id): Stand,
+        is_ready: impl Fn(Stand) -> bool,
+    ) {
+        let lane = self.lane_mut(priority);
+        lane.items -= 1;
+        if lane.back.get(&position) == Some(&id) {
+            lane.back.remove(&position);
+        }
+        lane.tidy(is_ready);
+    }
+
+    /// Items have left whose slots say so already: `taken` of them in all, among them everything up to `through`.
+    pub(crate) fn take(
+        &mut self,
+        priority: u8,
+        taken: u64,
+        through: Option<u64>,
+        from_back: &[u64],
+        is_ready: impl Fn(Stand) -> bool,
+    ) {
+        let lane = self.lane_mut(priority);
+        lane.items -= taken;
+        for position in from_back {
+            lane.back.remove(position);
+        }
+        if let Some(through) = through {
+            lane.consume(through);
+        }
+        lane.tidy(is_ready);
+    }
+
+    /// The first item in lease order.
+    pub(crate) fn first(&self) -> Option<Stand> {
+        let lane = self.lanes.iter().find(|lane| lane.items > 0)?;
+        lane.after(None).next().map(|(stand, _)| stand)
+    }
+
+    /// The priorities that have items.
+    pub(crate) fn priorities(&self) -> impl Iterator<Item = u8> + '_ {
+        let lanes = self.lanes.iter().filter(|lane| lane.items > 0);
+        lanes.map(|lane| lane.priority)
+    }
+
+    /// The pairs of a priority behind a position, stale ones included; and whether each was put back.
+    pub(crate) fn after(
+        &self,
+        priority: u8,
+        position: Option<u64>,
+    ) -> impl Iterator<Item = (Stand, bool)> + '_ {
+        let lane = self.lane(priority);
+        lane.into_iter().flat_map(move |lane| lane.after(position))
+    }
+
+    /// The pairs of a lane behind those of another priority, or of all.
+    pub(crate) fn after_priority(
+        &self,
+        after: Option<(u8, u64)>,
+    ) -> impl Iterator<Item = (u8, Stand)> + '_ {
+        let lanes = self.lanes.iter();
+        let lanes = lanes.filter(move |lane| after.is_none_or(|(first, _)| lane.priority >= first));
+        lanes.flat_map(move |lane| {
+            let position = after
+                .filter(|(first, _)| *first == lane.priority)
+                .map(|(_, position)| position);
+            lane.after(position)
+                .map(|(stand, _)| (lane.priority, stand))
+        })
+    }
+
+    /// The item at a position, if a pair has it.
+    pub(crate) fn at(&self, priority: u8, position: u64) -> [Option<u64>; 2] {
+        let Some(lane) = self.lane(priority) else {
+            return [None, None];
+        };
+        let behind = lane.fifo.partition_point(|run| run.position <= position);
+        let run = behind.checked_sub(1).map(|index| lane.fifo[index]);
+        let queued = run.filter(|run| position < run.end());
+        [
+            queued.map(|run| run.id + (position - run.position)),
+            lane.back.get(&position).copied(),
+        ]
+    }
+
+    /// The bytes that everything here takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        let lanes = self.lanes.iter();
+        let lanes: u64 = lanes
+            .map(|lane| {
+                vec_bytes::<Run>(lane.fifo.capacity()) + map_bytes::<u64, u64>(lane.back.len())
+            })
+            .sum();
+        lanes + vec_bytes::<Lane>(self.lanes.capacity())
+    }
+
+    /// How many bytes more that many new items can take at most.
+    pub(crate) fn growth_max(&self, items: u64) -> u64 {
+        let runs = self.lanes.iter().map(|lane| lane.fifo.capacity() as u64);
+        let runs = runs.sum::<u64>() + items + 8;
+        2 * runs * vec_bytes::<Run>(1) + 2 * (self.lanes.len() as u64 + 4) * vec_bytes::<Lane>(1)
+    }
+
+    /// Gives back what is spare.
+    pub(crate) fn trim(&mut self) {
+        self.lanes.retain(|lane| lane.items > 0);
+        self.lanes.shrink_to_fit();
+        for lane in &mut self.lanes {
+            lane.fifo.shrink_to_fit();
+        }
+    }
+
+    fn lane(&self, priority: u8) -> Option<&Lane> {
+        let index = self
+            .lanes
+            .binary_search_by_key(&priority, |lane| lane.priority);
+        index.ok().map(|index| &self.lanes[index])
+    }
+
+    fn lane_mut(&mut self, priority: u8) -> &mut Lane {
+        let index = self
+            .lanes
+            .binary_search_by_key(&priority, |lane| lane.priority);
+        let index = index.unwrap_or_else(|index| {
+            let lane = Lane {
+                priority,
+                fifo: VecDeque::new(),
+                back: BTreeMap::new(),
+                items: 0,
+            };
+            self.lanes.insert(index, lane);
+            index
+        });
+        &mut self.lanes[index]
+    }
+}
+
+impl Lane {
+    fn is_in_fifo(&self, (position, id): Stand) -> bool {
+        let behind = self.fifo.partition_point(|run| run.position <= position);
+        let Some(index) = behind.checked_sub(1) else {
+            return false;
+        };
+        let run = self.fifo[index];
+        position < run.end() && run.id + (position - run.position) == id
+    }
+
+    /// The pairs behind a position in order of position; and whether each was put back.
+    fn after(&self, position: Option<u64>) -> Pairs<'_> {
+        let from = position.map_or(0, |position| position + 1);
+        let index = self.fifo.partition_point(|run| run.end() <= from);
+        let run = self.fifo.get(index).copied();
+        let skipped = run.map_or(0, |run| from.saturating_sub(run.position));
+        Pairs {
+            fifo: &self.fifo,
+            index,
+            skipped,
+            back: self.back.range(from..).peekable(),
+        }
+    }
+
+    /// Drops the pairs up to a position from the front of the queue.
+    fn consume(&mut self, through: u64) {
+        while let Some(run) = self.fifo.front_mut() {
+            if run.end() <= through + 1 {
+                self.fifo.pop_front();
+                continue;
+            }
+            if run.position <= through {
+                let gone = through + 1 - run.position;
+                run.position += gone;
+                run.id += gone;
+                run.len -= gone;
+            }
+            return;
+        }
+    }
+
+    /// Drops the stale pairs at the front; all of them where none is ready, and those between where they prevail.
+    fn tidy(&mut self, is_ready: impl Fn(Stand) -> bool) {
+        if self.items == 0 {
+            self.fifo.clear();
+            self.back.clear();
+            if self.fifo.capacity() > 64 {
+                self.fifo.shrink_to(8);
+            }
+            return;
+        }
+        while let Some(run) = self.fifo.front() {
+            if is_ready((run.position, run.id)) {
+                break;
+            }
+            self.consume(run.position);
+        }
+        if self.fifo.len() as u64 > 2 * self.items + 64 {
+            let runs = std::mem::take(&mut self.fifo);
+            for run in runs {
+                for step in 0..run.len {
+                    let (position, id) = (run.position + step, run.id + step);
+                    if !is_ready((position, id)) || self.back.get(&position) == Some(&id) {
+                        continue;
+                    }
+                    match self.fifo.back_mut() {
+                        Some(last) if last.end() == position && last.id + last.len == id => {
+                            last.len += 1;
+                        }
+                        _ => self.fifo.push_back(Run {
+                            position,
+                            id,
+                            len: 1,
+                        }),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The pairs of a lane from some position on.
+struct Pairs<'a> {
+    fifo: &'a VecDeque<Run>,
+    index: usize,
+    /// How many pairs of the run at `index` are behind us.
+    skipped: u64,
+    back: std::iter::Peekable<std::collections::btree_map::Range<'a, u64, u64>>,
+}
+
+impl Iterator for Pairs<'_> {
+    type Item = (Stand, bool);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let queued = self.fifo.get(self.index);
+        let queued = queued.map(|run| (run.position + self.skipped, run.id + self.skipped, run));
+        let back = self.back.peek();
+        match (queued, back) {
+            (Some((position, id, run)), back)
+                if back.is_none_or(|(back, _)| position <= **back) =>
+            {
+                self.skipped += 1;
+                if self.skipped == run.len {
+                    self.skipped = 0;
+                    self.index += 1;
+                }
+                Some(((position, id), false))
+            }
+            _ => self
+                .back
+                .next()
+                .map(|(position, id)| ((*position, *id), true)),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Ready {
+    /// Fails unless it gives exactly those items, by priority and position, and no lane starts with a stale pair.
+    pub(crate) fn assert_is_of(&self, mut stands: Vec<(u8, Stand)>) {
+        stands.sort_unstable();
+        let is_ready = |priority, stand| stands.binary_search(&(priority, stand)).is_ok();
+        let found: Vec<_> = self
+            .after_priority(None)
+            .filter(|(priority, stand)| is_ready(*priority, *stand))
+            .collect();
+        assert_eq!(found, stands, "ready order");
+        for lane in &self.lanes {
+            let items = stands.iter().filter(|(own, _)| *own == lane.priority);
+            assert_eq!(lane.items, items.count() as u64, "items of a lane");
+            if let Some(run) = lane.fifo.front() {
+                assert!(
+                    is_ready(lane.priority, (run.position, run.id)),
+                    "the first pair is stale: {run:?}"
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(ready: &Ready) -> Vec<Stand> {
+        ready.after(100, None).map(|(stand, _)| stand).collect()
+    }
+
+    #[test]
+    fn a_batch_of_any_size_is_one_entry() {
+        let mut ready = Ready::default();
+
+        for number in 1..=10_000 {
+            ready.insert(100, (number, number + 7));
+        }
+
+        assert_eq!(ready.lanes[0].fifo.len(), 1);
+        assert_eq!(ready.first(), Some((1, 8)));
+    }
+
+    #[test]
+    fn what_is_put_back_stands_where_it_stood() {
+        let mut ready = Ready::default();
+        for number in 1..=5 {
+            ready.insert(100, (number, number));
+        }
+        ready.take(100, 3, Some(3), &[], |_| true);
+
+        ready.insert(100, (2, 2));
+        ready.insert(100, (6, 6));
+
+        assert_eq!(order(&ready), [(2, 2), (4, 4), (5, 5), (6, 6)]);
+    }
+
+    #[test]
+    fn an_item_that_left_the_middle_and_returns_stands_there_once() {
+        let mut ready = Ready::default();
+        for number in 1..=5 {
+            ready.insert(100, (number, number));
+        }
+        ready.remove(100, (3, 3), |stand| stand != (3, 3));
+
+        ready.insert(100, (3, 3));
+
+        assert_eq!(order(&ready), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)]);
+    }
+
+    #[test]
+    fn a_lane_whose_items_have_gone_keeps_nothing() {
+        let mut ready = Ready::default();
+        for number in 1..=5000 {
+            ready.insert(7, (2 * number, number));
+        }
+
+        for number in (1..=5000).rev() {
+            ready.remove(7, (2 * number, number), |(_, id)| id < number);
+        }
+        ready.trim();
+
+        assert_eq!(ready.bytes(), 0);
+        assert_eq!(ready.first(), None);
+    }
+
+    #[test]
+    fn stale_pairs_do_not_outnumber_those_that_are_ready() {
+        let mut ready = Ready::default();
+        for number in 1..=5000 {
+            ready.insert(7, (2 * number, number));
+        }
+
+        for number in 2..=5000 {
+            ready.remove(7, (2 * number, number), |(_, id)| id == 1 || id > number);
+        }
+
+        assert!(ready.lanes[0].fifo.len() <= 66);
+        assert_eq!(ready.first(), Some((2, 1)));
+    }
+}

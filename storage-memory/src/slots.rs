@@ -1,0 +1,481 @@
+//! Where the slot of an id is, and which ids there are.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use storage_api::States;
+
+use crate::footprint::{map_bytes, vec_bytes};
+use crate::slot::Slot;
+
+/// Slots of a chunk.
+const CHUNK_SLOTS: u64 = 1024;
+/// A chunk with so few items takes more than they would in the side table.
+const SPARSE_SLOTS: u16 = 64;
+/// How many sparse chunks may wait for their last items to go, as they do in a queue that is worked off in order.
+const SPARSE_CHUNKS_MAX: usize = 4;
+/// The window of chunks is stretched over gaps up to this many chunks (8 bytes each).
+const GAP_CHUNKS_MAX: u64 = 4096;
+
+/// The slots of a partition, found from the id by subtraction.
+///
+/// ```text
+/// id / 1024 - first ──► window: [chunk][chunk][   ][chunk][tail]     the recent ids
+///                       far:    ids that lie far off (restored ones)
+///                       stragglers: single slots of chunks that are all but empty
+/// ```
+///
+/// A slot is in exactly one of the three. No chunk is without items but the last of the window, which is being filled.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    window: VecDeque<Option<Box<Chunk>>>,
+    /// The number of the first chunk of the window.
+    first: u64,
+    far: BTreeMap<u64, Box<Chunk>>,
+    stragglers: BTreeMap<u64, Slot>,
+    /// Chunks that became sparse, oldest first. They may be gone or filled again.
+    sparse: VecDeque<u64>,
+    /// Capacity of all chunks, in slots.
+    chunk_slots: usize,
+    chunks: usize,
+}
+
+/// 1024 neighbours. Slots are appended as ids are given out, so that a small partition has a small chunk.
+#[derive(Debug, Default)]
+struct Chunk {
+    slots: Vec<Slot>,
+    by_state: [u16; 4],
+    is_sparse: bool,
+}
+
+impl Chunk {
+    fn live(&self) -> u16 {
+        self.by_state.iter().sum()
+    }
+
+    fn has_any(&self, states: States) -> bool {
+        states.iter().any(|state| self.by_state[state as usize] > 0)
+    }
+
+    fn get(&self, id: u64) -> Option<&Slot> {
+        let slot = self.slots.get(index_of(id))?;
+        (!slot.is_vacant()).then_some(slot)
+    }
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(index_of(id))?;
+        (!slot.is_vacant()).then_some(slot)
+    }
+
+    /// The first item at or behind an id, of those states.
+    fn first_from(&self, number: u64, from: u64, states: States) -> Option<u64> {
+        if !self.has_any(states) {
+            return None;
+        }
+        let start = if from / CHUNK_SLOTS == number {
+            index_of(from)
+        } else {
+            0
+        };
+        let rest = self.slots.get(start..)?;
+        let found = rest
+            .iter()
+            .position(|slot| !slot.is_vacant() && states.contains(slot.state()))?;
+        Some(number * CHUNK_SLOTS + (start + found) as u64)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "below 1024")]
+fn index_of(id: u64) -> usize {
+    (id % CHUNK_SLOTS) as usize
+}
+
+impl Slots {
+    pub(crate) fn get(&self, id: u64) -> Option<&Slot> {
+        let found = self.chunk(id / CHUNK_SLOTS).and_then(|chunk| chunk.get(id));
+        if found.is_none() && !self.stragglers.is_empty() {
+            return self.stragglers.get(&id);
+        }
+        found
+    }
+
+    /// Changes a slot and answers what the change answers; `None` where there is none.
+    pub(crate) fn update<T>(
+        &mut self,
+        id: u64,
+        change: impl FnOnce(&mut Slot) -> T,
+    ) -> Option<T> {
+        if let Some(chunk) = self.chunk_mut(id / CHUNK_SLOTS)
+            && let Some(slot) = chunk.get_mut(id)
+        {
+            let before = slot.state() as usize;
+            let answer = change(slot);
+            let after = slot.state() as usize;
+            chunk.by_state[before] -= 1;
+            chunk.by_state[after] += 1;
+            return Some(answer);
+        }
+        self.stragglers.get_mut(&id).map(change)
+    }
+
+    /// Puts a slot at an id that has none.
+    pub(crate) fn insert(&mut self, id: u64, slot: Slot) {
+        let chunk = self.chunk_for(id / CHUNK_SLOTS);
+        let capacity = chunk.slots.capacity();
+        let index = index_of(id);
+        if index < chunk.slots.len() {
+            chunk.slots[index] = slot;
+        } else {
+            chunk.slots.resize(index, Slot::default());
+            chunk.slots.push(slot);
+        }
+        chunk.by_state[slot.state() as usize] += 1;
+        let grown = chunk.slots.capacity() - capacity;
+        self.chunk_slots += grown;
+    }
+
+    /// Takes a slot out.
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Slot> {
+        let number = id / CHUNK_SLOTS;
+        let last = self.first + self.window.len() as u64;
+        let Some(chunk) = self.chunk_mut(number) else {
+            return self.stragglers.remove(&id);
+        };
+        let Some(slot) = chunk.get_mut(id) else {
+            return self.stragglers.remove(&id);
+        };
+        let removed = std::mem::take(slot);
+        chunk.by_state[removed.state() as usize] -= 1;
+        let live = chunk.live();
+        let is_filling = number + 1 == last && (chunk.slots.len() as u64) < CHUNK_SLOTS;
+        if !is_filling {
+            if live == 0 {
+                self.remove_chunk(number);
+            } else if live == SPARSE_SLOTS && !chunk.is_sparse {
+                chunk.is_sparse = true;
+                self.sparse.push_back(number);
+                self.fold_sparse(SPARSE_CHUNKS_MAX);
+            }
+        }
+        Some(removed)
+    }
+
+    /// The first id from `from` on whose item is in one of those states.
+    pub(crate) fn first_id(&self, states: States, from: u64) -> Option<u64> {
+        let number = from / CHUNK_SLOTS;
+        let skipped = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let skipped = skipped.min(self.window.len());
+        let in_window = self
+            .window
+            .range(skipped..)
+            .zip(self.first + skipped as u64..)
+            .find_map(|(chunk, number)| chunk.as_ref()?.first_from(number, from, states));
+        let in_far = self
+            .far
+            .range(number..)
+            .find_map(|(number, chunk)| chunk.first_from(*number, from, states));
+        let straggler = self
+            .stragglers
+            .range(from..)
+            .find(|(_, slot)| states.contains(slot.state()))
+            .map(|(id, _)| *id);
+        [in_window, in_far, straggler].into_iter().flatten().min()
+    }
+
+    /// Every id with its slot, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Slot)> {
+        let window = self.window.iter().zip(self.first..);
+        let window = window.filter_map(|(chunk, number)| Some((number, chunk.as_ref()?)));
+        let far = self.far.iter().map(|(number, chunk)| (*number, chunk));
+        let chunks = window.chain(far).flat_map(|(number, chunk)| {
+            let slots = chunk.slots.iter().zip(number * CHUNK_SLOTS..);
+            slots.map(|(slot, id)| (id, slot))
+        });
+        let stragglers = self.stragglers.iter().map(|(id, slot)| (*id, slot));
+        chunks
+            .filter(|(_, slot)| !slot.is_vacant())
+            .chain(stragglers)
+    }
+
+    /// The bytes that everything here takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        vec_bytes::<Slot>(self.chunk_slots)
+            + vec_bytes::<Chunk>(self.chunks)
+            + vec_bytes::<Option<Box<Chunk>>>(self.window.capacity())
+            + vec_bytes::<u64>(self.sparse.capacity())
+            + map_bytes::<u64, Slot>(self.stragglers.len())
+            + map_bytes::<u64, Box<Chunk>>(self.far.len())
+    }
+
+    /// How many bytes more that many new items can take at most.
+    pub(crate) fn growth_max(&self, items: u64) -> u64 {
+        let slots = vec_bytes::<Slot>(1) * CHUNK_SLOTS;
+        let chunks = items / CHUNK_SLOTS + 2;
+        // The window doubles when it is full, and starts with a few.
+        let window = vec_bytes::<Option<Box<Chunk>>>(self.window.capacity() * 2 + 8);
+        chunks * (slots + vec_bytes::<Chunk>(1) + 8) + window
+    }
+
+    /// Folds every sparse chunk and gives back what is spare.
+    pub(crate) fn trim(&mut self) {
+        self.fold_sparse(0);
+        if self.window.len() == 1
+            && let Some(Some(chunk)) = self.window.front()
+            && chunk.live() == 0
+        {
+            self.remove_chunk(self.first);
+        }
+        self.window.shrink_to_fit();
+        self.sparse.shrink_to_fit();
+    }
+
+    fn chunk(&self, number: u64) -> Option<&Chunk> {
+        let index = usize::try_from(number.wrapping_sub(self.first)).ok()?;
+        match self.window.get(index) {
+            Some(chunk) => chunk.as_deref(),
+            None => self.far.get(&number).map(Box::as_ref),
+        }
+    }
+
+    fn chunk_mut(&mut self, number: u64) -> Option<&mut Chunk> {
+        let index = usize::try_from(number.wrapping_sub(self.first)).ok()?;
+        match self.window.get_mut(index) {
+            Some(chunk) => chunk.as_deref_mut(),
+            None => self.far.get_mut(&number).map(Box::as_mut),
+        }
+    }
+
+    /// The chunk of a number, made if there is none.
+    fn chunk_for(&mut self, number: u64) -> &mut Chunk {
+        let end = self.first + self.window.len() as u64;
+        let is_inside = (self.first..end).contains(&number);
+        if !is_inside && !self.far.contains_key(&number) {
+            self.stretch_to(number, end);
+        }
+        let index = usize::try_from(number.wrapping_sub(self.first)).unwrap_or(usize::MAX);
+        let Some(place) = self.window.get_mut(index) else {
+            return match self.far.entry(number) {
+                std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),
+                std::collections::btree_map::Entry::Vacant(vacant) => {
+                    self.chunks += 1;
+                    vacant.insert(Box::default())
+                }
+            };
+        };
+        place.get_or_insert_with(|| {
+            self.chunks += 1;
+            let mut chunk = Box::<Chunk>::default();
+            // The first chunk of a partition grows with it; where there is one already, another is going to be filled.
+            if self.chunks > 1 {
+                chunk.slots.reserve_exact(index_of(CHUNK_SLOTS - 1) + 1);
+                self.chunk_slots += chunk.slots.capacity();
+            }
+            chunk
+        })
+    }
+
+    /// Makes the window reach a chunk, unless that lies far behind it; what lies far before gives way.
+    fn stretch_to(&mut self, number: u64, end: u64) {
+        if self.window.is_empty() {
+            self.first = number;
+            self.window.push_back(None);
+        } else if number >= end {
+            if number - end > GAP_CHUNKS_MAX {
+                let chunks = self.window.drain(..).zip(self.first..);
+                let chunks = chunks.filter_map(|(chunk, number)| Some((number, chunk?)));
+                // An empty chunk that was being filled has no reason to stay.
+                for (number, chunk) in chunks {
+                    if chunk.live() > 0 {
+                        self.far.insert(number, chunk);
+                    } else {
+                        self.chunks -= 1;
+                        self.chunk_slots -= chunk.slots.capacity();
+                    }
+                }
+                self.first = number;
+            }
+            let end = self.first + self.window.len() as u64;
+            for _ in end..=number {
+                self.window.push_back(None);
+            }
+        } else if self.first - number <= GAP_CHUNKS_MAX {
+            for _ in number..self.first {
+                self.window.push_front(None);
+            }
+            self.first = number;
+        }
+        // What was far may be covered by the window now.
+        let end = self.first + self.window.len() as u64;
+        while let Some((&covered, _)) = self.far.range(self.first..end).next() {
+            let chunk = self.far.remove(&covered);
+            let index = usize::try_from(covered - self.first).expect("it is within the window");
+            self.window[index] = chunk;
+        }
+    }
+
+    fn remove_chunk(&mut self, number: u64) {
+        let index = usize::try_from(number.wrapping_sub(self.first)).unwrap_or(usize::MAX);
+        let removed = match self.window.get_mut(index) {
+            Some(place) => place.take(),
+            None => self.far.remove(&number),
+        };
+        if let Some(chunk) = removed {
+            self.chunks -= 1;
+            self.chunk_slots -= chunk.slots.capacity();
+        }
+        while let Some(None) = self.window.front() {
+            self.window.pop_front();
+            self.first += 1;
+        }
+        // A window that was long gives its memory back; a short one is reused.
+        if self.window.is_empty() && self.window.capacity() > 64 {
+            self.window.shrink_to(8);
+        }
+    }
+
+    /// Moves the items of the oldest sparse chunks to the side table, until that many are left.
+    fn fold_sparse(&mut self, left: usize) {
+        while self.sparse.len() > left {
+            let Some(number) = self.sparse.pop_front() else {
+                return;
+            };
+            let Some(chunk) = self.chunk_mut(number) else {
+                continue;
+            };
+            chunk.is_sparse = false;
+            if chunk.live() > SPARSE_SLOTS {
+                continue;
+            }
+            let slots = std::mem::take(&mut chunk.slots);
+            self.chunk_slots -= slots.capacity();
+            self.remove_chunk(number);
+            let stragglers = slots.into_iter().zip(number * CHUNK_SLOTS..);
+            self.stragglers.extend(
+                stragglers
+                    .filter(|(slot, _)| !slot.is_vacant())
+                    .map(|(slot, id)| (id, slot)),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+impl Slots {
+    /// Fails unless counts are those of the slots, and no chunk is kept for nothing.
+    pub(crate) fn assert_sound(&self) {
+        let window = self.window.iter().zip(self.first..);
+        let chunks = window
+            .filter_map(|(chunk, number)| Some((number, chunk.as_ref()?)))
+            .chain(self.far.iter().map(|(number, chunk)| (*number, chunk)));
+        let (mut count, mut capacity) = (0, 0);
+        for (number, chunk) in chunks {
+            let mut by_state = [0; 4];
+            for slot in chunk.slots.iter().filter(|slot| !slot.is_vacant()) {
+                by_state[slot.state() as usize] += 1;
+            }
+            assert_eq!(chunk.by_state, by_state, "states of chunk {number}");
+            let is_last = number + 1 == self.first + self.window.len() as u64;
+            assert!(chunk.live() > 0 || is_last, "chunk {number} is empty");
+            count += 1;
+            capacity += chunk.slots.capacity();
+        }
+        assert_eq!(
+            (self.chunks, self.chunk_slots),
+            (count, capacity),
+            "sizes of chunks"
+        );
+        for state in storage_api::State::ALL {
+            let mut ids: Vec<u64> = self
+                .iter()
+                .filter(|(_, slot)| slot.state() == state)
+                .map(|(id, _)| id)
+                .collect();
+            ids.sort_unstable();
+            let walked: Vec<u64> = std::iter::successors(self.first_id(state.into(), 0), |id| {
+                self.first_id(state.into(), id + 1)
+            })
+            .collect();
+            assert_eq!(walked, ids, "ids in state {state}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage_api::{ItemBatch, NewItem, Timestamp};
+
+    use super::*;
+    use crate::slot::Place;
+
+    fn slot(position: u64) -> Slot {
+        let mut batch = ItemBatch::new();
+        batch.push(NewItem::new("payload")).unwrap();
+        let sealed = batch.seal(Timestamp::EPOCH);
+        let place = Place {
+            segment: 0,
+            offset: 0,
+            created: 0,
+        };
+        let mut slot = Slot::new(sealed.record(0), place);
+        slot.set_ready(position);
+        slot
+    }
+
+    fn filled(ids: impl IntoIterator<Item = u64>) -> Slots {
+        let mut slots = Slots::default();
+        for id in ids {
+            slots.insert(id, slot(id));
+        }
+        slots
+    }
+
+    #[test]
+    fn a_straggler_of_each_thousand_does_not_keep_its_chunk() {
+        let mut slots = filled(1..=100_000);
+        let full = slots.bytes();
+
+        for id in (1..=100_000).filter(|id| id % 1000 != 0) {
+            slots.remove(id).unwrap();
+        }
+        slots.trim();
+
+        slots.assert_sound();
+        assert!(slots.bytes() < full / 100, "{} of {full}", slots.bytes());
+        for id in (1..=100_000).filter(|id| id % 1000 == 0) {
+            assert_eq!(slots.get(id).unwrap().position(), id);
+            slots.remove(id).unwrap();
+        }
+        slots.trim();
+        assert_eq!(slots.bytes(), 0);
+    }
+
+    #[test]
+    fn ids_that_lie_worlds_apart_are_found_and_listed_in_order() {
+        let ids = [1, 2, 1 << 20, (1 << 62) - 1, 1 << 62, (1 << 62) + 5000, 3];
+        let mut slots = filled(ids);
+
+        slots.assert_sound();
+        assert_eq!(slots.first_id(States::ALL, 4), Some(1 << 20));
+        assert_eq!(
+            slots.first_id(States::ALL, (1 << 62) + 1),
+            Some((1 << 62) + 5000)
+        );
+        for id in ids {
+            assert_eq!(slots.remove(id).map(|slot| slot.position()), Some(id));
+            assert_eq!(slots.remove(id), None);
+            slots.assert_sound();
+        }
+    }
+
+    #[test]
+    fn a_queue_worked_off_in_order_folds_nothing() {
+        let mut slots = filled(1..=50_000);
+
+        for id in 1..=50_000 {
+            slots.insert(50_000 + id, slot(id));
+            slots.remove(id).unwrap();
+            assert!(slots.stragglers.is_empty());
+        }
+
+        slots.assert_sound();
+    }
+}
