@@ -4,6 +4,7 @@
 //! machine falls on all of them. A cell keeps its partition at a depth while it works: what is produced is leased and
 //! completed again. Items per second at a thousand and at a million items deep stand side by side.
 
+mod baseline;
 mod drivers;
 mod measure;
 mod report;

@@ -9,6 +9,7 @@ use storage_api::{
     RetryTo,
 };
 
+use crate::baseline::{BareQueue, Baseline};
 use crate::drivers::Driver;
 use crate::report::Row;
 
@@ -56,6 +57,7 @@ enum Verb {
     Retry,
     Maintain,
     FullCycle,
+    Growing,
 }
 
 impl Verb {
@@ -67,12 +69,20 @@ impl Verb {
             Self::Retry => "retry",
             Self::Maintain => "maintain",
             Self::FullCycle => "full cycle",
+            Self::Growing => "growing",
         }
     }
 }
 
 /// Items per second of each round, by verb, batch and depth.
 type Rates = BTreeMap<(Verb, usize, usize), Vec<f64>>;
+
+/// The same of each baseline, for the verbs that it has.
+type BaselineRates = BTreeMap<(Baseline, Verb, usize, usize), Vec<f64>>;
+
+/// How many items a growing cell adds to an empty storage, and in batches of how many.
+const GROWING_ITEMS: usize = 1_000_000;
+const GROWING_BATCH: usize = 1000;
 
 /// Measures everything on one driver.
 pub(crate) async fn measure(driver: Driver, plan: &Plan) -> Result<Vec<Row>> {
@@ -86,14 +96,36 @@ pub(crate) async fn measure(driver: Driver, plan: &Plan) -> Result<Vec<Row>> {
         bar.set_message(format!("filling to {depth}"));
         places.push(Place::fill(driver, depth).await?);
     }
+    let mut bare: Vec<_> = Baseline::ALL
+        .into_iter()
+        .flat_map(|baseline| DEPTHS.map(|depth| BarePlace::fill(baseline, depth)))
+        .collect();
     let mut rates = Rates::new();
+    let mut baselines = BaselineRates::new();
     for round in 1..=plan.rounds {
         bar.set_message(format!("round {round} of {}", plan.rounds));
         for place in &places {
             for batch in BATCHES {
                 place.measure(batch, plan.cell, &mut rates).await?;
+                for bare in &mut bare {
+                    if bare.depth == place.depth {
+                        let rate = bare.measure_cycle(batch, plan.cell / 3);
+                        let key = (bare.baseline, Verb::FullCycle, batch, bare.depth);
+                        baselines.entry(key).or_default().push(rate);
+                    }
+                }
                 bar.inc(1);
             }
+        }
+        let growing = (Verb::Growing, GROWING_BATCH, GROWING_ITEMS);
+        rates
+            .entry(growing)
+            .or_default()
+            .push(measure_growing(driver).await?);
+        for baseline in Baseline::ALL {
+            let rate = measure_bare_growing(baseline);
+            let key = (baseline, growing.0, growing.1, growing.2);
+            baselines.entry(key).or_default().push(rate);
         }
     }
     bar.finish_and_clear();
@@ -117,7 +149,84 @@ pub(crate) async fn measure(driver: Driver, plan: &Plan) -> Result<Vec<Row>> {
             .and_then(|place| place.bytes_per_item),
         operations_per_sync: None,
     };
-    Ok(rates.into_iter().map(row).collect())
+    let baselines: BTreeMap<_, f64> = baselines
+        .into_iter()
+        .map(|(key, rates)| (key, median(rates)))
+        .collect();
+    let rows = rates.into_iter().flat_map(|(key, rates)| {
+        let (verb, batch, depth) = key;
+        let plain = row((key, rates));
+        let compared = Baseline::ALL.map(|baseline| {
+            let rate = *baselines.get(&(baseline, verb, batch, depth))?;
+            Some(Row {
+                baseline: Some(baseline.name().to_owned()),
+                baseline_items_per_second: Some(rate),
+                ratio: Some(plain.items_per_second / rate),
+                ..plain.clone()
+            })
+        });
+        let compared: Vec<Row> = compared.into_iter().flatten().collect();
+        if compared.is_empty() {
+            return vec![plain];
+        }
+        compared
+    });
+    Ok(rows.collect())
+}
+
+/// Adds a million items to an empty storage.
+async fn measure_growing(driver: Driver) -> Result<f64> {
+    let storage = driver.open();
+    let partition = storage
+        .create_partition(("bench", 0), PartitionConfig::default())
+        .await?;
+    let started = Instant::now();
+    for _ in 0..GROWING_ITEMS / GROWING_BATCH {
+        partition.produce_batch(new_batch(GROWING_BATCH)?).await?;
+    }
+    Ok(rate(GROWING_ITEMS, started.elapsed()))
+}
+
+fn measure_bare_growing(baseline: Baseline) -> f64 {
+    let mut queue = baseline.open(GROWING_ITEMS, &PAYLOAD);
+    let started = Instant::now();
+    for _ in 0..GROWING_ITEMS / GROWING_BATCH {
+        queue.produce(&PAYLOAD, GROWING_BATCH);
+    }
+    rate(GROWING_ITEMS, started.elapsed())
+}
+
+/// A baseline that holds a depth of items.
+struct BarePlace {
+    baseline: Baseline,
+    depth: usize,
+    queue: Box<dyn BareQueue>,
+}
+
+impl BarePlace {
+    fn fill(baseline: Baseline, depth: usize) -> Self {
+        let mut queue = baseline.open(depth, &PAYLOAD);
+        queue.produce(&PAYLOAD, depth);
+        Self {
+            baseline,
+            depth,
+            queue,
+        }
+    }
+
+    fn measure_cycle(&mut self, batch: usize, cell: Duration) -> f64 {
+        let started = Instant::now();
+        let mut items = 0;
+        while started.elapsed() < cell {
+            for _ in 0..UNDER_WAY_ITEMS / batch {
+                self.queue.produce(&PAYLOAD, batch);
+                std::hint::black_box(self.queue.lease(batch));
+                self.queue.complete();
+                items += batch;
+            }
+        }
+        rate(items, started.elapsed())
+    }
 }
 
 /// A partition that holds a depth of ready items.

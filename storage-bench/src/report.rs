@@ -39,7 +39,11 @@ pub(crate) fn write_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
     }
     writeln!(out, "{head} {:>8}", "kept")?;
 
-    for first in rows.iter().filter(|row| Some(&row.depth) == depths.first()) {
+    let is_first = |row: &&Row| {
+        let is_other = row.baseline.as_deref().is_some_and(|name| name != "btree");
+        !is_other && Some(&row.depth) == depths.first()
+    };
+    for first in rows.iter().filter(is_first) {
         let rates: Vec<f64> = depths
             .iter()
             .filter_map(|depth| {
@@ -61,6 +65,23 @@ pub(crate) fn write_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
             line += &format!(" {:>8.2}", deep / shallow);
         }
         writeln!(out, "{line}")?;
+    }
+
+    for row in rows {
+        if let (Some(name), Some(bare), Some(ratio)) =
+            (&row.baseline, row.baseline_items_per_second, row.ratio)
+        {
+            writeln!(
+                out,
+                "{:<8} {:<10} batch {:>4} at {:>6} deep: {:>8} items/s, {ratio:>5.2} of {name} ({} items/s)",
+                row.driver,
+                row.operation,
+                row.batch,
+                short(row.depth as f64),
+                short(row.items_per_second),
+                short(bare),
+            )?;
+        }
     }
 
     for row in rows {

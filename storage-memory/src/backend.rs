@@ -131,7 +131,7 @@ impl Opened {
             if partition.sums.items() == 0 {
                 partition.trim();
             }
-            records += partition.record_bytes();
+            records += partition.record_bytes() - partition.log.lent_bytes();
             indexes += PARTITION_BYTES + partition.index_bytes();
         }
         let (entries, bytes) = self.metadata.read().usage();

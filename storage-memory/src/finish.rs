@@ -5,20 +5,23 @@ use storage_api::{
     RetryOutcome, RetryTo, ReviveOutcome, State, StepFailure, Timestamp,
 };
 
-use crate::partition::Partition;
+use crate::partition::{Partition, Tally};
 use crate::slot::Slot;
 
 impl Partition {
     pub(crate) fn complete(&mut self, receipts: &Receipts) -> Vec<CompleteOutcome> {
+        let mut tally = Tally::default();
         let complete = |receipt: storage_api::Receipt| match self.leased(receipt) {
             Err(StepFailure::NotFound) => CompleteOutcome::NotFound,
             Err(StepFailure::LeaseLost) => CompleteOutcome::LeaseLost,
-            Ok(_) => {
-                self.finish(receipt.item.get());
+            Ok(slot) => {
+                self.finish_leased(receipt.item.get(), &slot, &mut tally);
                 CompleteOutcome::Done
             }
         };
-        receipts.iter().copied().map(complete).collect()
+        let outcomes = receipts.iter().copied().map(complete).collect();
+        self.count(State::Leased, &tally, false);
+        outcomes
     }
 
     pub(crate) fn retry(&mut self, now: Timestamp, retries: Retries) -> Result<Vec<RetryOutcome>> {

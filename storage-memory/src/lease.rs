@@ -3,11 +3,14 @@
 use storage_api::limits::BATCH_BYTES_MAX;
 use storage_api::{
     Count, ExtendOutcome, Holder, LeaseId, LeaseRequest, LeasedBatch, Mode, NewLease, Operation,
-    Receipts, ReleaseOutcome, ReleasedHolder, Result, StepFailure, Timestamp,
+    Receipts, ReleaseOutcome, ReleasedHolder, Result, State, StepFailure, Timestamp,
 };
 
 use crate::numbers::Counter;
-use crate::partition::{Partition, is_ready_at, typed};
+use crate::partition::{Partition, Tally, is_ready_at, typed};
+
+/// The largest list of chosen items that is kept for the next call: 2 KiB, within what a partition counts for itself.
+const CHOICE_ITEMS_KEPT_MAX: usize = 256;
 
 /// The items that a lease takes of one priority.
 #[derive(Debug, Default)]
@@ -20,6 +23,25 @@ struct Taken {
     from_back: Vec<u64>,
 }
 
+/// What a lease is going to take; kept between calls, so that a call allocates nothing for it.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    items: Vec<u64>,
+    lanes: Vec<Taken>,
+}
+
+impl Choice {
+    /// The same, to be used again, unless it is large.
+    fn emptied(mut self) -> Self {
+        if self.items.capacity() > CHOICE_ITEMS_KEPT_MAX {
+            return Self::default();
+        }
+        self.items.clear();
+        self.lanes.clear();
+        self
+    }
+}
+
 impl Partition {
     /// Takes ready items in lease order; what has expired is passed over and left for maintain.
     pub(crate) fn lease(
@@ -29,43 +51,47 @@ impl Partition {
     ) -> Result<LeasedBatch> {
         self.refuse_in(Operation::Lease, &[Mode::Frozen])?;
         let mut batch = LeasedBatch::new(request.deadline, request.holder);
-        let (items, lanes) = self.choose(request);
-        if items.is_empty() {
-            return Ok(batch);
-        }
-        let Some(first) = leases.give(items.len()) else {
-            return Err(self.capacity_exceeded(Operation::Lease, "the leases are used up"));
+        let mut choice = std::mem::take(&mut self.choice);
+        self.choose(request, &mut choice);
+        let answer = match leases.give(choice.items.len()) {
+            _ if choice.items.is_empty() => Ok(batch),
+            None => Err(self.capacity_exceeded(Operation::Lease, "the leases are used up")),
+            Some(first) => {
+                self.apply(request, &choice, first, &mut batch);
+                Ok(batch)
+            }
         };
+        self.choice = choice.emptied();
+        answer
+    }
+
+    /// Leases what was chosen, under consecutive leases from `first` on.
+    fn apply(
+        &mut self,
+        request: &LeaseRequest,
+        choice: &Choice,
+        first: u64,
+        batch: &mut LeasedBatch,
+    ) {
+        let items = &choice.items;
         batch.reserve_slices(items.len());
         let grant = self
             .leases
-            .grant_from(request.deadline, request.holder, &items, first);
+            .grant_from(request.deadline, request.holder, items, first);
         let mut last_buffer = None;
-        let deadline = i128::from(request.deadline.as_micros());
-        for ((index, id), lease) in (0..).zip(&items).zip(first..) {
+        let mut tally = Tally::default();
+        for ((index, id), lease) in (0..).zip(items).zip(first..) {
             let leased = self.slots.update(*id, |slot| {
-                let before = *slot;
                 slot.set_attempts(slot.attempts().saturating_add(1));
                 slot.set_leased(grant, index);
-                (before, *slot)
+                *slot
             });
-            let (before, slot) = leased.expect("a chosen item is there");
-            let created_at = i128::from(self.log.created_at(&slot).as_micros());
-            let mut expiry = 0;
-            if let Some(expire_at) = self.expire_at(&before) {
+            let slot = leased.expect("a chosen item is there");
+            let expire_at = self.expire_at(&slot);
+            if let Some(expire_at) = expire_at {
                 self.expiring.remove(&(expire_at, typed(*id)));
-                expiry = i128::from(expire_at.as_micros());
             }
-            let ready = &mut self.sums.ready;
-            ready.items -= 1;
-            ready.bytes -= slot.payload_len() as u64;
-            ready.created_at_sum -= created_at;
-            ready.due_at_sum -= expiry;
-            let leased = &mut self.sums.leased;
-            leased.items += 1;
-            leased.bytes += slot.payload_len() as u64;
-            leased.created_at_sum += created_at;
-            leased.due_at_sum += deadline;
+            tally.add(&slot, self.log.created_at(&slot), expire_at);
 
             let lease = NewLease {
                 item: typed(*id),
@@ -78,10 +104,11 @@ impl Partition {
                 true => self.notes.get(id),
                 false => None,
             };
-            self.log
-                .lend(&slot, lease, note, &mut last_buffer, &mut batch);
+            self.log.lend(&slot, lease, note, &mut last_buffer, batch);
         }
-        for lane in lanes {
+        self.count(State::Ready, &tally, false);
+        self.count(State::Leased, &tally.due_at(request.deadline), true);
+        for lane in &choice.lanes {
             let slots = &self.slots;
             self.ready.take(
                 lane.priority,
@@ -91,18 +118,16 @@ impl Partition {
                 |stand| is_ready_at(slots, stand),
             );
         }
-        Ok(batch)
     }
 
     /// As many items as there are within the request.
-    fn choose(&self, request: &LeaseRequest) -> (Vec<u64>, Vec<Taken>) {
+    fn choose(&self, request: &LeaseRequest, choice: &mut Choice) {
         let answer_max = BATCH_BYTES_MAX as u64;
         let bytes_max = request
             .bytes_max
             .map_or(answer_max, |max| max.min(answer_max));
         let items_max = request.items_max.get();
-        let mut items = Vec::new();
-        let mut lanes = Vec::new();
+        let Choice { items, lanes } = choice;
         let mut bytes = 0;
         for priority in self.ready.priorities() {
             let mut taken = Taken {
@@ -144,7 +169,6 @@ impl Partition {
                 break;
             }
         }
-        (items, lanes)
     }
 
     pub(crate) fn extend(

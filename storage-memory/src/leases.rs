@@ -146,11 +146,12 @@ impl Leases {
         grant.expect("a leased item keeps its grant")
     }
 
-    /// An item is no longer leased by a grant.
-    pub(crate) fn leave(&mut self, number: u32, item: u64) {
+    /// An item is no longer leased by a grant; answers the deadline that it had.
+    pub(crate) fn leave(&mut self, number: u32, item: u64) -> Timestamp {
         let grant = self.grants.get_mut(number);
         let grant = grant.expect("a leased item keeps its grant");
         grant.live -= 1;
+        let deadline = grant.deadline;
         if let Some(holder) = grant.holder
             && let Some(held) = self.holders.get_mut(&holder)
         {
@@ -166,6 +167,7 @@ impl Leases {
             self.list_bytes -= grant.items.bytes() + grant.leases.bytes();
             self.grants.remove(number);
         }
+        deadline
     }
 
     /// Moves the deadline of a grant that has one item left.

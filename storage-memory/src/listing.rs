@@ -4,8 +4,8 @@ use std::ops::Bound;
 
 use storage_api::limits::BATCH_BYTES_MAX;
 use storage_api::{
-    Cursor, ItemEntry, ItemIds, ItemPoint, ListRequest, Listing, Operation, Page, Result,
-    Start, Timestamp,
+    Cursor, ItemEntry, ItemIds, ItemPoint, ListRequest, Listing, Operation, Page, Result, Start,
+    Timestamp,
 };
 
 use crate::partition::{Partition, is_ready_at};
@@ -107,7 +107,8 @@ impl Partition {
                     let slot = self.slots.get(id);
                     slot.is_some_and(|slot| slot.is_leased_as(grant, index))
                 });
-                let behind = order.skip_while(move |point| after.is_some_and(|after| *point <= after));
+                let behind =
+                    order.skip_while(move |point| after.is_some_and(|after| *point <= after));
                 Box::new(behind.map(|(_, id)| id.get()))
             }
         }

@@ -11,12 +11,12 @@ use crate::slot::{CREATED_IN_RECORD, Place, Slot};
 
 /// The largest segment that several records share.
 const SEGMENT_BYTES: usize = 1 << 20;
-/// The smallest segment: what a partition with one small item takes.
-const SEGMENT_BYTES_MIN: usize = 4 << 10;
+/// The smallest segment: what a partition with one small item takes. Less in tests, so that random calls fill many.
+const SEGMENT_BYTES_MIN: usize = if cfg!(test) { 256 } else { 4 << 10 };
 /// A larger record gets a segment of its own, so that no more than an eighth of a segment is left unused at its end.
 const SHARED_RECORD_BYTES_MAX: usize = SEGMENT_BYTES / 8;
 /// Fewer bytes than these are copied for a reader rather than frozen: a run costs 40 bytes, and keeps its segment alive.
-const COPIED_BYTES_MAX: usize = 4 << 10;
+const COPIED_BYTES_MAX: usize = if cfg!(test) { 64 } else { 4 << 10 };
 /// How many emptied blocks wait to be written again.
 const SPARE_BLOCKS_MAX: usize = 2;
 /// How many of the blocks that readers held are looked at again whenever one is needed or emptied.
@@ -164,6 +164,11 @@ impl Log {
         self.block_bytes + self.index_bytes + self.table_bytes()
     }
 
+    /// The bytes of blocks whose items have gone, and which readers still hold.
+    pub(crate) fn lent_bytes(&self) -> u64 {
+        self.lent.iter().map(|(_, capacity)| *capacity as u64).sum()
+    }
+
     /// The bytes of the tables of segments and blocks.
     fn table_bytes(&self) -> u64 {
         vec_bytes::<Option<Segment>>(self.segments.capacity())
@@ -245,6 +250,7 @@ impl Log {
                 self.vacant.push(number);
             }
         }
+        self.lent.shrink_to_fit();
         if self.segments.iter().all(Option::is_none) {
             self.segments = Vec::new();
             self.vacant = Vec::new();

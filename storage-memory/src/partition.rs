@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use storage_api::{
     DeadPolicy, DeadReason, Error, ErrorKind, ItemEntry, ItemId, ItemState, Mode, Note, Operation,
-    PartitionInfo, PartitionStats, Receipt, Record, Requeue, Result, SignalHub, State,
-    StepFailure, Timestamp,
+    PartitionInfo, PartitionStats, Receipt, Record, Requeue, Result, SignalHub, State, StepFailure,
+    Timestamp,
 };
 
 use crate::dedup::DedupKeys;
 use crate::footprint::map_bytes;
+use crate::lease::Choice;
 use crate::leases::Leases;
 use crate::log::Log;
 use crate::numbers::Sequence;
@@ -38,6 +39,7 @@ pub(crate) struct Partition {
     pub(crate) notes: BTreeMap<u64, Note>,
     note_bytes: u64,
     pub(crate) keys: DedupKeys,
+    pub(crate) choice: Choice,
     /// Sums by state; the times of the first items are left open.
     pub(crate) sums: PartitionStats,
     /// How often an item became ready.
@@ -68,6 +70,7 @@ impl Partition {
             notes: BTreeMap::new(),
             note_bytes: 0,
             keys: DedupKeys::default(),
+            choice: Choice::default(),
             sums: PartitionStats::default(),
             arrivals: 0,
             ids: Sequence::above(floor),
@@ -216,18 +219,43 @@ impl Partition {
         let Some(slot) = self.slots.get(id).copied() else {
             return;
         };
-        if slot.is_keyed() {
-            let view = self.log.record(&slot);
-            if let Some(key) = view.dedup_key() {
-                if dedup_for.is_zero() {
-                    self.keys.free(key);
-                } else {
-                    let due = view.created_at().saturating_add(dedup_for);
-                    self.keys.linger(key, due);
-                }
+        self.let_go_of_key(&slot, dedup_for);
+        self.take(id, &slot);
+    }
+
+    /// The key of an item that is done with is free, or lingers.
+    fn let_go_of_key(&mut self, slot: &Slot, dedup_for: std::time::Duration) {
+        if !slot.is_keyed() {
+            return;
+        }
+        let view = self.log.record(slot);
+        if let Some(key) = view.dedup_key() {
+            if dedup_for.is_zero() {
+                self.keys.free(key);
+            } else {
+                let due = view.created_at().saturating_add(dedup_for);
+                self.keys.linger(key, due);
             }
         }
-        self.take(id, &slot);
+    }
+
+    /// Removes a leased item that is done with, and leaves its sums to the caller, who does many.
+    pub(crate) fn finish_leased(&mut self, id: u64, slot: &Slot, tally: &mut Tally) {
+        let (number, _) = slot.grant();
+        let deadline = self.leases.leave(number, id);
+        tally.add(slot, self.log.created_at(slot), Some(deadline));
+        self.let_go_of_key(slot, self.info.config.dedup_for());
+        self.forget_note(id, slot);
+        self.slots.remove(id);
+        self.log.release(slot);
+    }
+
+    fn forget_note(&mut self, id: u64, slot: &Slot) {
+        if slot.is_noted()
+            && let Some(note) = self.notes.remove(&id)
+        {
+            self.note_bytes -= note.as_str().len() as u64;
+        }
     }
 
     /// Removes an item for good, its dedup key with it.
@@ -246,17 +274,13 @@ impl Partition {
 
     fn take(&mut self, id: u64, slot: &Slot) {
         self.unlink(id, slot);
-        if slot.is_noted()
-            && let Some(note) = self.notes.remove(&id)
-        {
-            self.note_bytes -= note.as_str().len() as u64;
-        }
+        self.forget_note(id, slot);
         self.slots.remove(id);
         self.log.release(slot);
     }
 
     /// An item stands in the order of its state, and counts there.
-    fn link(&mut self, id: u64, slot: &Slot) {
+    pub(crate) fn link(&mut self, id: u64, slot: &Slot) {
         let due_at = self.due_at(slot);
         match slot.state() {
             State::Ready => {
@@ -273,12 +297,9 @@ impl Partition {
             }
             State::Leased | State::Dead => {}
         }
-        let created_at = self.log.created_at(slot);
-        let sums = self.sums.state_mut(slot.state());
-        sums.items += 1;
-        sums.bytes += slot.payload_len() as u64;
-        sums.created_at_sum += i128::from(created_at.as_micros());
-        sums.due_at_sum += due_at.map_or(0, |at| i128::from(at.as_micros()));
+        let mut tally = Tally::default();
+        tally.add(slot, self.log.created_at(slot), due_at);
+        self.count(slot.state(), &tally, true);
     }
 
     /// An item leaves the order of the state that its slot still has.
@@ -300,15 +321,14 @@ impl Partition {
                     self.scheduled.remove(&(due_at, typed(id)));
                 }
             }
-            State::Leased => self.leases.leave(slot.grant().0, id),
+            State::Leased => {
+                self.leases.leave(slot.grant().0, id);
+            }
             State::Dead => {}
         }
-        let created_at = self.log.created_at(slot);
-        let sums = self.sums.state_mut(slot.state());
-        sums.items -= 1;
-        sums.bytes -= slot.payload_len() as u64;
-        sums.created_at_sum -= i128::from(created_at.as_micros());
-        sums.due_at_sum -= due_at.map_or(0, |at| i128::from(at.as_micros()));
+        let mut tally = Tally::default();
+        tally.add(slot, self.log.created_at(slot), due_at);
+        self.count(slot.state(), &tally, false);
     }
 
     /// An item dies: `true` if it is kept, `false` if it is dropped (clause DEAD-1).
@@ -439,6 +459,22 @@ impl Partition {
         self.log.bytes()
     }
 
+    /// An item joins or leaves the sums of a state; the time is its due time.
+    pub(crate) fn count(&mut self, state: State, tally: &Tally, joins: bool) {
+        let sums = self.sums.state_mut(state);
+        if joins {
+            sums.items += tally.items;
+            sums.bytes += tally.bytes;
+            sums.created_at_sum += tally.created_at_sum;
+            sums.due_at_sum += tally.due_at_sum;
+        } else {
+            sums.items -= tally.items;
+            sums.bytes -= tally.bytes;
+            sums.created_at_sum -= tally.created_at_sum;
+            sums.due_at_sum -= tally.due_at_sum;
+        }
+    }
+
     /// The bytes of slots, orders, leases, notes and keys.
     pub(crate) fn index_bytes(&self) -> u64 {
         let due = self.expiring.len() + self.scheduled.len();
@@ -457,6 +493,34 @@ impl Partition {
         self.slots.trim();
         self.ready.trim();
         self.leases.trim();
+    }
+}
+
+/// What some items add to the sums of a state.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tally {
+    pub(crate) items: u64,
+    bytes: u64,
+    created_at_sum: i128,
+    due_at_sum: i128,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, slot: &Slot, created_at: Timestamp, due_at: Option<Timestamp>) {
+        self.items += 1;
+        self.bytes += slot.payload_len() as u64;
+        self.created_at_sum += i128::from(created_at.as_micros());
+        if let Some(due_at) = due_at {
+            self.due_at_sum += i128::from(due_at.as_micros());
+        }
+    }
+
+    /// The same items, all due then.
+    pub(crate) fn due_at(self, due_at: Timestamp) -> Self {
+        Self {
+            due_at_sum: i128::from(due_at.as_micros()) * i128::from(self.items),
+            ..self
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Produce: items come in, whole batches or none (clauses ITEM-1 to ITEM-6).
 
-use storage_api::{Duplicate, Mode, Operation, Produced, Result, SealedBatch};
+use storage_api::{Duplicate, Mode, Operation, Produced, Result, SealedBatch, State};
 
 use crate::capacity::Forecast;
-use crate::partition::{Partition, typed};
+use crate::partition::{Partition, Tally, typed};
 use crate::slot::Slot;
 
 /// The modes in which nothing is produced.
@@ -24,6 +24,7 @@ impl Partition {
         let mut first = None;
         let mut duplicates = Vec::new();
         let now = batch.now();
+        let mut tally = Tally::default();
         for (index, view) in batch.records().enumerate() {
             let key = view.dedup_key();
             if let Some(owner) = key.and_then(|key| self.keys.owner(key)) {
@@ -41,8 +42,20 @@ impl Partition {
                 Some(enqueue_at) if enqueue_at > now => slot.set_scheduled(enqueue_at),
                 _ => slot.set_ready(self.positions.give()),
             }
-            self.insert(id, slot, None);
+            if let Some(key) = key {
+                self.keys.take(key, typed(id));
+            }
+            // Most items are ready and do not expire: their sums are added once for all of them.
+            if slot.state() == State::Ready && !slot.expires() {
+                self.ready.insert(slot.priority(), (slot.position(), id));
+                tally.add(&slot, now, None);
+            } else {
+                self.link(id, &slot);
+            }
+            self.slots.insert(id, slot);
         }
+        self.arrivals += tally.items;
+        self.count(State::Ready, &tally, true);
         Produced::new(first, batch.len(), duplicates)
     }
 }

@@ -106,8 +106,7 @@ impl Partition {
             }
             if let Some(position) = entry.state.position() {
                 let place = (view.priority(), position.get());
-                let is_taken =
-                    held.contains(&place) || self.is_ready_position(place.0, place.1);
+                let is_taken = held.contains(&place) || self.is_ready_position(place.0, place.1);
                 if is_taken || !positions.insert(place) {
                     return Err(self.taken(
                         entry,

@@ -31,7 +31,10 @@ impl<T> Default for Slab<T> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a place of a page is below 256, and there are fewer than 2^24 pages")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a place of a page is below 256, and there are fewer than 2^24 pages"
+)]
 impl<T> Slab<T> {
     pub(crate) fn get(&self, number: u32) -> Option<&T> {
         let page = self.pages.get(number as usize / PAGE_PLACES)?.as_ref()?;
@@ -39,7 +42,10 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
-        let page = self.pages.get_mut(number as usize / PAGE_PLACES)?.as_mut()?;
+        let page = self
+            .pages
+            .get_mut(number as usize / PAGE_PLACES)?
+            .as_mut()?;
         page.values.get_mut(number as usize % PAGE_PLACES)?.as_mut()
     }
 

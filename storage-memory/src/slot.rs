@@ -107,7 +107,10 @@ impl Slot {
         self.len() - usize::from(self.head & HEAD_MASK)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the 8 bits of the priority")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the 8 bits of the priority"
+    )]
     pub(crate) fn priority(&self) -> u8 {
         (self.packed >> PRIORITY_SHIFT) as u8
     }

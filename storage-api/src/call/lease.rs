@@ -152,6 +152,13 @@ impl LeasedBatch {
     }
 
     /// Makes room for that many items that share few buffers.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let mut leased = LeasedBatch::new(Timestamp::from_secs(30), None);
+    /// leased.reserve_slices(100);
+    /// assert!(leased.is_empty());
+    /// ```
     pub fn reserve_slices(&mut self, items: usize) {
         self.slots.reserve(items);
     }
