@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use std::sync::Arc;
+
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use storage_api::{
     Capabilities, Capability, CommitOutcome, CommitRequest, Descriptor, Durability, Error,
     ErrorKind, Health, Object, Operation, PartitionId, Result, StorageBackend, Usage,
 };
 
+use crate::budget::Budget;
+use crate::config::MemoryConfig;
 use crate::metadata::Metadata;
 use crate::numbers::Counter;
-use crate::partition::Partition;
+use crate::partition::{PARTITION_BYTES, Partition};
 
-/// What a metadata entry costs beyond its key and value.
-const METADATA_ENTRY_BYTES: u64 = 192;
-/// What a partition costs that holds nothing.
-const PARTITION_BYTES: u64 = 1024;
 /// From this many items on a partition is dropped by a thread of its own, so that no caller waits for it.
 const DROPPED_IN_PLACE_ITEMS_MAX: u64 = 10_000;
 
@@ -51,11 +51,29 @@ pub(crate) struct Opened {
     pub(crate) versions: Counter,
     /// No deleted partition gave out an id or position above this one, and every new one starts here (clause ITEM-2).
     pub(crate) floor: u64,
+    pub(crate) budget: Arc<Budget>,
 }
 
 impl MemoryBackend {
-    /// An empty backend.
+    /// An empty backend without a limit.
     pub fn new() -> Self {
+        Self::with(MemoryConfig::default())
+    }
+
+    /// An empty backend; a limit that holds nothing is `InvalidArgument`.
+    ///
+    /// ```
+    /// use storage_memory::{MemoryBackend, MemoryConfig};
+    ///
+    /// assert!(MemoryBackend::open(MemoryConfig::default().max_memory(1 << 30)).is_ok());
+    /// assert!(MemoryBackend::open(MemoryConfig::default().max_memory(1)).is_err());
+    /// ```
+    pub fn open(config: MemoryConfig) -> Result<Self> {
+        config.check()?;
+        Ok(Self::with(config))
+    }
+
+    fn with(config: MemoryConfig) -> Self {
         Self {
             opened: RwLock::new(Some(Opened {
                 partitions: BTreeMap::new(),
@@ -63,6 +81,7 @@ impl MemoryBackend {
                 leases: Counter::above(0),
                 versions: Counter::above(0),
                 floor: 0,
+                budget: Arc::new(Budget::new(config.limit(), config.policy())),
             })),
         }
     }
@@ -106,9 +125,12 @@ impl MemoryBackend {
         let opened = self.enter(operation)?;
         let mut partition = opened.partition(operation, id)?.lock();
         let before = partition.outlook();
-        let answer = change(&mut partition, &opened)?;
+        let answer = change(&mut partition, &opened);
+        partition.compact_step();
+        // What was refused may have set memory aside, or dropped items.
+        partition.settle();
         partition.wake_since(before);
-        Ok(answer)
+        answer
     }
 }
 
@@ -130,16 +152,20 @@ impl Opened {
             // What an empty partition keeps warm is nobody's: it is given back before it is counted.
             if partition.sums.items() == 0 {
                 partition.trim();
+                partition.settle();
             }
             records += partition.record_bytes() - partition.log.lent_bytes();
             indexes += PARTITION_BYTES + partition.index_bytes();
         }
-        let (entries, bytes) = self.metadata.read().usage();
-        Usage::of(vec![
+        let usage = Usage::of(vec![
             ("records", records),
             ("indexes", indexes),
-            ("metadata", bytes + METADATA_ENTRY_BYTES * entries),
-        ])
+            ("metadata", self.metadata.read().charge()),
+        ]);
+        match self.budget.limit() {
+            Some(limit) => usage.with_allowed(limit),
+            None => usage,
+        }
     }
 }
 
@@ -203,6 +229,7 @@ impl StorageBackend for MemoryBackend {
 /// Wakes those who watch a partition that is no longer there, and gives its memory back.
 pub(crate) fn discard(partition: Partition) {
     let items = partition.sums.items();
+    let (budget, charged) = (partition.budget.clone(), partition.charged);
     let Partition {
         log,
         slots,
@@ -222,6 +249,11 @@ pub(crate) fn discard(partition: Partition) {
         // Where no thread is to be had, the contents are dropped here, with the closure that holds them.
         let _ = std::thread::Builder::new()
             .name("storage-memory-discard".to_owned())
-            .spawn(move || drop(contents));
+            .spawn(move || {
+                drop(contents);
+                budget.settle(charged, 0);
+            });
+    } else {
+        budget.settle(charged, 0);
     }
 }

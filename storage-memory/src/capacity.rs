@@ -75,6 +75,23 @@ impl<'a> Forecast<'a> {
         self.expect_room(operation, self.items - before)
     }
 
+    /// How many items must go first for the limits to hold; `None` where they would not even if all went that are not leased.
+    pub(crate) fn droppable_shortage(&self) -> Option<u64> {
+        let config = &self.partition.info.config;
+        let sums = &self.partition.sums;
+        let (items_max, bytes_max) = (config.items_max(), config.bytes_max());
+        let more_items = self.items - sums.items() + sums.leased.items;
+        let more_bytes = self.bytes - sums.bytes() + sums.leased.bytes;
+        let fits = |max: u64, wanted: u64| max == 0 || wanted <= max;
+        if !fits(items_max, more_items) || !fits(bytes_max, more_bytes) {
+            return None;
+        }
+        match items_max {
+            0 => Some(1),
+            _ => Some(self.items.saturating_sub(items_max).max(1)),
+        }
+    }
+
     /// Items will be restored.
     pub(crate) fn restore(&mut self, operation: Operation, entries: &[ItemEntry]) -> Result<()> {
         for entry in entries {

@@ -10,6 +10,7 @@ use storage_api::{
 
 use crate::backend::Opened;
 use crate::capacity::Forecast;
+use crate::demand::Demand;
 use crate::metadata::Metadata;
 use crate::partition::Partition;
 use crate::produce::CLOSED_TO_PRODUCE;
@@ -30,6 +31,10 @@ impl Opened {
         if let Some(refusal) = failed_step(&locked, request)? {
             return Ok(CommitOutcome::Refused(refusal));
         }
+        if let Err(error) = self.reserve(&mut metadata, &mut locked, request) {
+            locked.values_mut().for_each(|partition| partition.settle());
+            return Err(error);
+        }
         let version = match request.writes() {
             [] => None,
             _ => Some(self.give_commit_version()?),
@@ -45,10 +50,51 @@ impl Opened {
                 metadata.write(write, version);
             }
         }
-        for (partition, before) in locked.values().zip(outlooks) {
+        self.settle_metadata(&mut metadata);
+        for (partition, before) in locked.values_mut().zip(outlooks) {
+            partition.compact_step();
+            partition.settle();
             partition.wake_since(before);
         }
         Ok(CommitOutcome::Committed(Committed { version, produced }))
+    }
+
+    /// Sets aside what the commit stores. A refusal leaves nothing set aside once the partitions settle.
+    fn reserve(
+        &self,
+        metadata: &mut Metadata,
+        locked: &mut Locked<'_>,
+        request: &CommitRequest,
+    ) -> Result<()> {
+        if self.budget.limit().is_none() {
+            return Ok(());
+        }
+        for (id, partition) in locked {
+            let batches = request.steps().iter().filter_map(|step| match step {
+                Step::Produce { partition, batch } if partition == *id => Some(batch),
+                _ => None,
+            });
+            let demand = Demand::of_batches(batches);
+            partition.reserve(Operation::Commit, |_| demand, None)?;
+        }
+        let growth: u64 = request.writes().iter().map(Metadata::growth).sum();
+        if !self.budget.reserve(growth) {
+            return Err(Error::new(
+                ErrorKind::CapacityExceeded,
+                Operation::Commit,
+                Object::Backend,
+                self.budget.refusal(growth),
+            ));
+        }
+        metadata.charged += growth;
+        Ok(())
+    }
+
+    /// Tells the budget what the metadata takes now.
+    pub(crate) fn settle_metadata(&self, metadata: &mut Metadata) {
+        let charge = metadata.charge();
+        self.budget.settle(metadata.charged, charge);
+        metadata.charged = charge;
     }
 
     fn lock<'a>(&'a self, request: &'a CommitRequest) -> Result<Locked<'a>> {

@@ -207,23 +207,23 @@ impl Partition {
             }
             // It leaves its grant for one that all items of this call and holder share.
             if moving.holder != holder {
-                self.settle(&mut moving, deadline);
+                self.join_grants(&mut moving, deadline);
                 moving.holder = holder;
             }
             let lease = self.leases.get(number).lease(index).get();
             self.leases.leave(number, id);
             moving.items.push(id);
             moving.leases.push(lease);
-            // Its grant is not there yet: until it is settled, nothing but a second receipt for it can ask.
+            // Its grant is not there yet: until they are joined, nothing but a second receipt for it can ask.
             let grant = self.leases.grant(deadline, holder, &[id], &[lease]);
             self.slots.update(id, |slot| slot.set_leased(grant, 0));
         }
-        self.settle(&mut moving, deadline);
+        self.join_grants(&mut moving, deadline);
         outcomes
     }
 
     /// Joins the grants of items that were extended one by one.
-    fn settle(&mut self, moving: &mut Moving, deadline: Timestamp) {
+    fn join_grants(&mut self, moving: &mut Moving, deadline: Timestamp) {
         let Moving {
             holder,
             items,

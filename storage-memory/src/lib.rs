@@ -16,13 +16,16 @@
 //! | `partition_store`, `item_store`, `metadata_store` | which operation of the traits goes where |
 //! | `number_set`, `numbers` | sets of numbers, and numbers that are given out once |
 
-#![allow(dead_code)]
 #[cfg(test)]
 mod agreement;
 mod backend;
+mod budget;
 mod capacity;
 mod commit;
+mod compaction;
+mod config;
 mod dedup;
+mod demand;
 mod finish;
 mod footprint;
 mod item_store;
@@ -34,11 +37,13 @@ mod metadata;
 mod metadata_store;
 mod number_set;
 mod numbers;
+mod overflow;
 mod partition;
 mod partition_store;
 mod produce;
 mod ready;
 mod remove;
+mod report;
 mod restore;
 mod segment;
 mod slab;
@@ -49,3 +54,5 @@ mod stories;
 mod time;
 
 pub use backend::MemoryBackend;
+pub use config::{MemoryConfig, Overflow};
+pub use report::{MemoryReport, Segments};

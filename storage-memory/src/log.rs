@@ -6,15 +6,14 @@ use bytes::{Bytes, BytesMut};
 use storage_api::{LeasedBatch, NewLease, Note, Record, RecordView, Timestamp};
 
 use crate::footprint::vec_bytes;
-use crate::segment::{IdRun, Remains, Segment, emptied};
+use crate::report::Segments;
+use crate::segment::{Remains, Segment, emptied};
 use crate::slot::{CREATED_IN_RECORD, Place, Slot};
 
 /// The largest segment that several records share.
 const SEGMENT_BYTES: usize = 1 << 20;
 /// The smallest segment: what a partition with one small item takes. Less in tests, so that random calls fill many.
 const SEGMENT_BYTES_MIN: usize = if cfg!(test) { 256 } else { 4 << 10 };
-/// A larger record gets a segment of its own, so that no more than an eighth of a segment is left unused at its end.
-const SHARED_RECORD_BYTES_MAX: usize = SEGMENT_BYTES / 8;
 /// Fewer bytes than these are copied for a reader rather than frozen: a run costs 40 bytes, and keeps its segment alive.
 const COPIED_BYTES_MAX: usize = if cfg!(test) { 64 } else { 4 << 10 };
 /// How many emptied blocks wait to be written again.
@@ -23,7 +22,7 @@ const SPARE_BLOCKS_MAX: usize = 2;
 const LENT_BLOCKS_LOOKED_AT: usize = 4;
 
 /// The records of a partition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Log {
     /// By number. A number is used again once its segment has gone.
     segments: Vec<Option<Segment>>,
@@ -35,6 +34,9 @@ pub(crate) struct Log {
     lent: VecDeque<(Bytes, usize)>,
     /// Sealed segments that became less than half full, oldest first.
     sparse: VecDeque<u32>,
+    /// The largest block that records share: a power of two. A record of more than an eighth of it gets a block of its own,
+    /// so that no more than that is left unused at the end of a segment.
+    block_bytes_max: usize,
     /// The capacity of every block, whatever it is doing.
     block_bytes: u64,
     /// The bytes of records whose items live.
@@ -42,20 +44,29 @@ pub(crate) struct Log {
     /// The bytes of what describes the segments.
     index_bytes: u64,
     /// How many bytes compaction has copied.
-    pub(crate) moved_bytes: u64,
-}
-
-/// How many segments there are, by what they are doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct SegmentCounts {
-    pub(crate) active: u64,
-    pub(crate) sealed: u64,
-    pub(crate) sparse: u64,
-    pub(crate) spare: u64,
-    pub(crate) lent: u64,
+    moved_bytes: u64,
 }
 
 impl Log {
+    /// An empty log whose blocks have at most that many bytes, and 1 MiB.
+    pub(crate) fn new(block_bytes_max: u64) -> Self {
+        let most = usize::try_from(block_bytes_max).unwrap_or(usize::MAX);
+        let most = most.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES);
+        Self {
+            segments: Vec::new(),
+            vacant: Vec::new(),
+            active: None,
+            spare: Vec::new(),
+            lent: VecDeque::new(),
+            sparse: VecDeque::new(),
+            block_bytes_max: 1 << most.ilog2(),
+            block_bytes: 0,
+            live_bytes: 0,
+            index_bytes: 0,
+            moved_bytes: 0,
+        }
+    }
+
     /// Appends the record of an item that is created then.
     pub(crate) fn append(&mut self, id: u64, record: &[u8], created_at: Timestamp) -> Place {
         let created_at = created_at.as_micros();
@@ -63,7 +74,7 @@ impl Log {
             Some(number) if self.has_room(number, record.len()) => number,
             _ => self.open_segment(record.len(), created_at),
         };
-        let is_large = record.len() > SHARED_RECORD_BYTES_MAX;
+        let is_large = record.len() > self.shared_record_bytes_max();
         let segment = self.segments[number as usize].as_mut();
         let segment = segment.expect("the segment was just found or opened");
         let before = segment.index_bytes();
@@ -177,43 +188,59 @@ impl Log {
             + vec_bytes::<BytesMut>(self.spare.capacity())
     }
 
-    /// How many bytes of blocks more that many records can take at most, of so many bytes together.
+    /// How many bytes more that many records can take at most, of so many bytes together and that many the largest.
     pub(crate) fn growth_max(&self, bytes: u64, largest: u64) -> u64 {
-        let room = self.active.map_or(0, |number| self.segment(number).room());
-        if bytes <= room as u64 {
-            return 0;
+        let room = self.active.map_or(0, |number| self.segment(number).room()) as u64;
+        // A run of ids for each produce, in a list that doubles.
+        let ids = self
+            .active
+            .map_or(64, |number| self.segment(number).index_bytes());
+        if bytes <= room && largest <= self.shared_record_bytes_max() as u64 {
+            return ids;
         }
-        if largest > SHARED_RECORD_BYTES_MAX as u64 {
-            // Any of them may have a segment of its own, and the others fill theirs to seven eighths.
-            return bytes + bytes / 7 + 2 * SEGMENT_BYTES as u64;
-        }
-        let wanted = self.wanted_block_bytes(0) as u64;
-        let rest = bytes - room as u64;
-        rest + rest / 7 + wanted.max(rest.next_power_of_two().min(SEGMENT_BYTES as u64)) * 2
+        // What is left unused at the end of a segment is less than its eighth.
+        let last = self.wanted_block_bytes(0, bytes) as u64;
+        let blocks = bytes + bytes / 7 + last;
+        let count = bytes / self.wanted_block_bytes(0, 0) as u64 + bytes / largest.max(1) + 2;
+        let count = count.min(blocks / SEGMENT_BYTES_MIN as u64 + 2);
+        let tables = match self.segments.len() as u64 + count > self.segments.capacity() as u64 {
+            true => (self.segments.capacity() as u64 + count + 4) * vec_bytes::<Segment>(1),
+            false => 0,
+        };
+        blocks + ids + count * 256 + tables
     }
 
-    pub(crate) fn segments(&self) -> SegmentCounts {
-        let all = || self.segments.iter().flatten();
-        let sealed = all().filter(|segment| segment.is_sealed());
-        let (sparse, sealed): (Vec<_>, Vec<_>) = sealed.partition(|segment| segment.is_sparse);
-        SegmentCounts {
+    /// How many segments there are, by what they are doing.
+    pub(crate) fn segments(&self) -> Segments {
+        let mut segments = Segments {
             active: u64::from(self.active.is_some()),
-            sealed: sealed.len() as u64,
-            sparse: sparse.len() as u64,
             spare: self.spare.len() as u64,
             lent: self.lent.len() as u64,
+            ..Segments::default()
+        };
+        for segment in self.segments.iter().flatten().filter(|it| it.is_sealed()) {
+            match segment.is_sparse {
+                true => segments.sparse += 1,
+                false => segments.sealed += 1,
+            }
         }
+        segments
     }
 
-    /// The oldest of more than `left` sparse segments, and the ids whose records it has or had.
-    pub(crate) fn next_sparse(&mut self, left: usize) -> Option<(u32, &[IdRun])> {
+    /// How many bytes compaction has copied.
+    pub(crate) fn moved_bytes(&self) -> u64 {
+        self.moved_bytes
+    }
+
+    /// An id whose record is in the oldest of more than `left` sparse segments, or was.
+    pub(crate) fn next_sparse(&mut self, left: usize) -> Option<(u32, u64)> {
         while self.sparse.len() > left {
             let number = *self.sparse.front()?;
-            if self.segments[number as usize]
-                .as_ref()
-                .is_some_and(|segment| segment.is_sparse)
-            {
-                return Some((number, self.segment(number).ids()));
+            let segment = self.segments[number as usize].as_mut();
+            // A number that was used again may be that of a full segment.
+            let segment = segment.filter(|segment| segment.is_sparse);
+            if let Some(id) = segment.and_then(Segment::take_id) {
+                return Some((number, id));
             }
             self.sparse.pop_front();
         }
@@ -273,12 +300,12 @@ impl Log {
     }
 
     fn has_room(&self, number: u32, len: usize) -> bool {
-        len <= SHARED_RECORD_BYTES_MAX && self.segment(number).has_room_for(len)
+        len <= self.shared_record_bytes_max() && self.segment(number).has_room_for(len)
     }
 
     /// A segment for a record of that length; the active one, unless the record is large.
     fn open_segment(&mut self, len: usize, created_at: i64) -> u32 {
-        let is_large = len > SHARED_RECORD_BYTES_MAX;
+        let is_large = len > self.shared_record_bytes_max();
         let block = if is_large {
             self.block_bytes += len as u64;
             BytesMut::with_capacity(len)
@@ -286,7 +313,7 @@ impl Log {
             if let Some(number) = self.active.take() {
                 self.seal(number);
             }
-            self.block(self.wanted_block_bytes(len))
+            self.block(self.wanted_block_bytes(len, 0))
         };
         let segment = Segment::new(block, created_at);
         let number = match self.vacant.pop() {
@@ -320,12 +347,16 @@ impl Log {
     }
 
     /// A segment grows with what lives in the partition, so that a thousand small partitions take little.
-    fn wanted_block_bytes(&self, len: usize) -> usize {
-        let live = usize::try_from(self.live_bytes).unwrap_or(usize::MAX);
+    fn wanted_block_bytes(&self, len: usize, more: u64) -> usize {
+        let live = usize::try_from(self.live_bytes + more).unwrap_or(usize::MAX);
         let wanted = live.saturating_mul(2).max(len.saturating_mul(8));
         wanted
-            .clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES)
             .next_power_of_two()
+            .clamp(SEGMENT_BYTES_MIN, self.block_bytes_max)
+    }
+
+    fn shared_record_bytes_max(&self) -> usize {
+        self.block_bytes_max / 8
     }
 
     /// A block of at least that capacity: one that was used before, or a new one.

@@ -22,7 +22,12 @@ pub(crate) struct Metadata {
     entries: u64,
     /// Bytes of keys and values.
     bytes: u64,
+    /// What the budget was told that the metadata takes.
+    pub(crate) charged: u64,
 }
+
+/// What a metadata entry costs beyond its key and value: its place in the order of keys, and in that of expiries.
+const ENTRY_BYTES: u64 = 256;
 
 #[derive(Debug)]
 struct Stored {
@@ -51,6 +56,19 @@ impl Stored {
 }
 
 impl Metadata {
+    /// The bytes that everything here takes.
+    pub(crate) fn charge(&self) -> u64 {
+        self.bytes + ENTRY_BYTES * self.entries
+    }
+
+    /// The most bytes by which a write makes it grow.
+    pub(crate) fn growth(write: &Write) -> u64 {
+        match write {
+            Write::Put { key, value, .. } => ENTRY_BYTES + (key.len() + value.len()) as u64,
+            Write::Delete { .. } => 0,
+        }
+    }
+
     pub(crate) fn get(
         &self,
         now: Timestamp,
@@ -228,6 +246,7 @@ impl Metadata {
     }
 
     /// How many entries there are, expired ones included, and the bytes of their keys and values.
+    #[cfg(test)]
     pub(crate) fn usage(&self) -> (u64, u64) {
         (self.entries, self.bytes)
     }

@@ -42,7 +42,9 @@ impl MetadataStore for MemoryBackend {
 
     async fn purge(&self, now: Timestamp, entries_max: Count) -> Result<Purged> {
         let opened = self.enter(Operation::Purge)?;
-        let purged = opened.metadata.write().purge(now, entries_max);
+        let mut metadata = opened.metadata.write();
+        let purged = metadata.purge(now, entries_max);
+        opened.settle_metadata(&mut metadata);
         Ok(purged)
     }
 }

@@ -13,7 +13,7 @@ use storage_api::{
 
 use crate::backend::{MemoryBackend, discard};
 use crate::numbers::Counter;
-use crate::partition::Partition;
+use crate::partition::{PARTITION_BYTES, Partition};
 
 #[async_trait]
 impl PartitionStore for MemoryBackend {
@@ -31,6 +31,14 @@ impl PartitionStore for MemoryBackend {
                     "it is there already; update it, or delete it first",
                 ));
             };
+            if !opened.budget.reserve(PARTITION_BYTES) {
+                return Err(Error::new(
+                    ErrorKind::CapacityExceeded,
+                    Operation::CreatePartition,
+                    id,
+                    opened.budget.refusal(PARTITION_BYTES),
+                ));
+            }
             let created = give_version(&opened.versions, Operation::CreatePartition, id)?;
             let info = PartitionInfo {
                 id: id.clone(),
@@ -38,7 +46,10 @@ impl PartitionStore for MemoryBackend {
                 revision: created,
                 config,
             };
-            vacant.insert(Mutex::new(Partition::new(info.clone(), opened.floor)));
+            let budget = opened.budget.clone();
+            let mut partition = Partition::new(info.clone(), opened.floor, budget);
+            partition.charged = PARTITION_BYTES;
+            vacant.insert(Mutex::new(partition));
             Ok(info)
         })
     }

@@ -3,6 +3,7 @@
 use storage_api::{Duplicate, Mode, Operation, Produced, Result, SealedBatch, State};
 
 use crate::capacity::Forecast;
+use crate::demand::Demand;
 use crate::partition::{Partition, Tally, typed};
 use crate::slot::Slot;
 
@@ -15,8 +16,27 @@ impl Partition {
             return Ok(Produced::default());
         }
         self.refuse_in(Operation::Produce, &CLOSED_TO_PRODUCE)?;
-        Forecast::of(self).produce(Operation::Produce, batch)?;
+        self.make_room(batch)?;
+        let demand = |partition: &Self| Demand::of_batch(partition, batch);
+        self.reserve(Operation::Produce, demand, Some(batch.now()))?;
         Ok(self.store(batch))
+    }
+
+    /// Makes sure that the limits of the partition hold, by dropping other items where that was asked for.
+    fn make_room(&mut self, batch: &SealedBatch) -> Result<()> {
+        loop {
+            let mut forecast = Forecast::of(self);
+            let Err(error) = forecast.produce(Operation::Produce, batch) else {
+                return Ok(());
+            };
+            let Some(items) = forecast.droppable_shortage() else {
+                return Err(error);
+            };
+            let budget = self.budget.clone();
+            if !self.drop_some(&budget, batch.now(), items) {
+                return Err(error);
+            }
+        }
     }
 
     /// Stores a batch for which there is room.

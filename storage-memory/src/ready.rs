@@ -162,11 +162,38 @@ impl Ready {
         lanes + vec_bytes::<Lane>(self.lanes.capacity())
     }
 
-    /// How many bytes more that many new items can take at most.
-    pub(crate) fn growth_max(&self, items: u64) -> u64 {
-        let runs = self.lanes.iter().map(|lane| lane.fifo.capacity() as u64);
-        let runs = runs.sum::<u64>() + items + 8;
-        2 * runs * vec_bytes::<Run>(1) + 2 * (self.lanes.len() as u64 + 4) * vec_bytes::<Lane>(1)
+    /// How many bytes more that many new runs can take at most.
+    pub(crate) fn growth_max(&self, runs: u64) -> u64 {
+        let lanes = self.lanes.iter().map(|lane| {
+            let (len, capacity) = (lane.fifo.len() as u64, lane.fifo.capacity() as u64);
+            match len + runs > capacity {
+                true => capacity.max(runs + 4) * vec_bytes::<Run>(1),
+                false => 0,
+            }
+        });
+        // A run may start a lane, with room for a few more; the list of lanes doubles.
+        let new = runs.min(256) * (4 * vec_bytes::<Run>(1) + vec_bytes::<Lane>(1));
+        let list = (self.lanes.capacity() as u64 + 4) * vec_bytes::<Lane>(1);
+        lanes.sum::<u64>() + new + list
+    }
+
+    /// The item that would be leased last.
+    pub(crate) fn last(&mut self, is_ready: impl Fn(Stand) -> bool) -> Option<u64> {
+        let lane = self.lanes.iter_mut().rev().find(|lane| lane.items > 0)?;
+        while let Some(run) = lane.fifo.back_mut() {
+            let (position, id) = (run.end() - 1, run.id + run.len - 1);
+            if is_ready((position, id)) {
+                break;
+            }
+            run.len -= 1;
+            if run.len == 0 {
+                lane.fifo.pop_back();
+            }
+        }
+        let queued = lane.fifo.back();
+        let queued = queued.map(|run| (run.end() - 1, run.id + run.len - 1));
+        let back = lane.back.last_key_value().map(|(at, id)| (*at, *id));
+        queued.max(back).map(|(_, id)| id)
     }
 
     /// Gives back what is spare.

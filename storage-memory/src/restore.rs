@@ -7,6 +7,7 @@ use storage_api::{
 };
 
 use crate::capacity::Forecast;
+use crate::demand::Demand;
 use crate::numbers::Counter;
 use crate::partition::Partition;
 use crate::slot::Slot;
@@ -21,6 +22,7 @@ impl Partition {
     ) -> Result<()> {
         self.expect_free(&batch)?;
         Forecast::of(self).restore(Operation::Restore, &batch)?;
+        self.reserve(Operation::Restore, |_| Demand::of_entries(&batch), None)?;
 
         for entry in batch.into_vec() {
             self.ids.raise(entry.id.get());

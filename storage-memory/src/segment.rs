@@ -13,9 +13,9 @@ struct Run {
 
 /// Ids whose records were appended one after the other.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct IdRun {
-    pub(crate) first: u64,
-    pub(crate) len: u64,
+struct IdRun {
+    first: u64,
+    len: u64,
 }
 
 /// A block of memory with records.
@@ -83,8 +83,15 @@ impl Segment {
         self.is_sealed
     }
 
-    pub(crate) fn ids(&self) -> &[IdRun] {
-        &self.ids
+    /// Takes an id whose record was appended here, the last one first.
+    pub(crate) fn take_id(&mut self) -> Option<u64> {
+        let run = self.ids.last_mut()?;
+        run.len -= 1;
+        let id = run.first + run.len;
+        if run.len == 0 {
+            self.ids.pop();
+        }
+        Some(id)
     }
 
     pub(crate) fn has_room_for(&self, len: usize) -> bool {

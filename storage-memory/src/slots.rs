@@ -82,6 +82,22 @@ impl Chunk {
             .position(|slot| !slot.is_vacant() && states.contains(slot.state()))?;
         Some(number * CHUNK_SLOTS + (start + found) as u64)
     }
+
+    /// The last item up to an id, of those states.
+    fn last_to(&self, number: u64, to: u64, states: States) -> Option<u64> {
+        if !self.has_any(states) {
+            return None;
+        }
+        let end = if to / CHUNK_SLOTS == number {
+            self.slots.len().min(index_of(to) + 1)
+        } else {
+            self.slots.len()
+        };
+        let found = self.slots[..end]
+            .iter()
+            .rposition(|slot| !slot.is_vacant() && states.contains(slot.state()))?;
+        Some(number * CHUNK_SLOTS + found as u64)
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "below 1024")]
@@ -177,19 +193,27 @@ impl Slots {
         [in_window, in_far, straggler].into_iter().flatten().min()
     }
 
-    /// Every id with its slot, in no particular order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Slot)> {
-        let window = self.window.iter().zip(self.first..);
-        let window = window.filter_map(|(chunk, number)| Some((number, chunk.as_ref()?)));
-        let far = self.far.iter().map(|(number, chunk)| (*number, chunk));
-        let chunks = window.chain(far).flat_map(|(number, chunk)| {
-            let slots = chunk.slots.iter().zip(number * CHUNK_SLOTS..);
-            slots.map(|(slot, id)| (id, slot))
+    /// The last id up to `to` whose item is in one of those states.
+    pub(crate) fn last_id(&self, states: States, to: u64) -> Option<u64> {
+        let number = to / CHUNK_SLOTS;
+        let reached = (number + 1).saturating_sub(self.first);
+        let reached = usize::try_from(reached).unwrap_or(usize::MAX);
+        let reached = reached.min(self.window.len());
+        let in_window = (0..reached).rev().find_map(|index| {
+            let chunk = self.window[index].as_ref()?;
+            chunk.last_to(self.first + index as u64, to, states)
         });
-        let stragglers = self.stragglers.iter().map(|(id, slot)| (*id, slot));
-        chunks
-            .filter(|(_, slot)| !slot.is_vacant())
-            .chain(stragglers)
+        let in_far = self
+            .far
+            .range(..=number)
+            .rev()
+            .find_map(|(number, chunk)| chunk.last_to(*number, to, states));
+        let straggler = self
+            .stragglers
+            .range(..=to)
+            .rfind(|(_, slot)| states.contains(slot.state()))
+            .map(|(id, _)| *id);
+        [in_window, in_far, straggler].into_iter().flatten().max()
     }
 
     /// The bytes that everything here takes.
@@ -204,11 +228,26 @@ impl Slots {
 
     /// How many bytes more that many new items can take at most.
     pub(crate) fn growth_max(&self, items: u64) -> u64 {
-        let slots = vec_bytes::<Slot>(1) * CHUNK_SLOTS;
-        let chunks = items / CHUNK_SLOTS + 2;
-        // The window doubles when it is full, and starts with a few.
-        let window = vec_bytes::<Option<Box<Chunk>>>(self.window.capacity() * 2 + 8);
-        chunks * (slots + vec_bytes::<Chunk>(1) + 8) + window
+        let tail = self.window.back().and_then(Option::as_deref);
+        let (len, capacity) = tail.map_or((0, 0), |tail| (tail.slots.len(), tail.slots.capacity()));
+        let wanted = len as u64 + items;
+        if wanted <= capacity as u64 {
+            return 0;
+        }
+        let chunk = vec_bytes::<Slot>(1) * CHUNK_SLOTS + vec_bytes::<Chunk>(1);
+        let growing = vec_bytes::<Slot>(1)
+            * (wanted.next_power_of_two().clamp(4, CHUNK_SLOTS) - capacity.min(1024) as u64);
+        let chunks = wanted.div_ceil(CHUNK_SLOTS);
+        // The tail may have to grow, or a new partition's ids start in the middle of a chunk.
+        let more = match self.chunks {
+            0 => chunks * chunk,
+            _ => growing + vec_bytes::<Chunk>(1) + (chunks - 1) * chunk,
+        };
+        let window = match self.window.len() as u64 + chunks > self.window.capacity() as u64 {
+            true => (self.window.capacity() as u64 + chunks + 4) * 8,
+            false => 0,
+        };
+        more + window
     }
 
     /// Folds every sparse chunk and gives back what is spare.
@@ -355,6 +394,21 @@ impl Slots {
 
 #[cfg(test)]
 impl Slots {
+    /// Every id with its slot, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Slot)> {
+        let window = self.window.iter().zip(self.first..);
+        let window = window.filter_map(|(chunk, number)| Some((number, chunk.as_ref()?)));
+        let far = self.far.iter().map(|(number, chunk)| (*number, chunk));
+        let chunks = window.chain(far).flat_map(|(number, chunk)| {
+            let slots = chunk.slots.iter().zip(number * CHUNK_SLOTS..);
+            slots.map(|(slot, id)| (id, slot))
+        });
+        let stragglers = self.stragglers.iter().map(|(id, slot)| (*id, slot));
+        chunks
+            .filter(|(_, slot)| !slot.is_vacant())
+            .chain(stragglers)
+    }
+
     /// Fails unless counts are those of the slots, and no chunk is kept for nothing.
     pub(crate) fn assert_sound(&self) {
         let window = self.window.iter().zip(self.first..);

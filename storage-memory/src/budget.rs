@@ -1,0 +1,172 @@
+//! How much memory is taken, by all partitions together, and whether there is room.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::config::Overflow;
+
+/// What is kept for the operations that always work: one part in so many of the limit.
+const RESERVE_PARTS: u64 = 32;
+/// From this share of the limit on, in percent, a backend is pressed.
+const HIGH_PERCENT: u64 = 95;
+/// Below this share, in percent, it no longer is.
+const LOW_PERCENT: u64 = 85;
+
+/// The account of a backend.
+///
+/// Whoever makes something grow reserves the most that it can take, under no lock but its own, and settles what it took
+/// afterwards. What is taken is therefore never above the limit, however many write at a time. The one number is the only
+/// thing that threads share here, and orders nothing else: relaxed access is enough.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: u64,
+    pub(crate) policy: Overflow,
+    taken: AtomicU64,
+    is_pressed: AtomicBool,
+    /// How often it became pressed, or no longer was.
+    mark_changes: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+    pub(crate) dropped: Dropped,
+}
+
+/// How many items were dropped to make room, by the reason why these.
+#[derive(Debug, Default)]
+pub(crate) struct Dropped {
+    pub(crate) dead: AtomicU64,
+    pub(crate) expired: AtomicU64,
+    pub(crate) by_policy: AtomicU64,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: Option<u64>, policy: Overflow) -> Self {
+        Self {
+            limit: limit.unwrap_or(u64::MAX),
+            policy,
+            taken: AtomicU64::new(0),
+            is_pressed: AtomicBool::new(false),
+            mark_changes: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            dropped: Dropped::default(),
+        }
+    }
+
+    pub(crate) fn limit(&self) -> Option<u64> {
+        (self.limit != u64::MAX).then_some(self.limit)
+    }
+
+    /// Taken or promised.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// The limit of what may grow.
+    pub(crate) fn soft_limit(&self) -> u64 {
+        self.limit - self.limit / RESERVE_PARTS
+    }
+
+    /// The largest block that a log may ask for: several fit into what is kept in reserve.
+    pub(crate) fn block_bytes_max(&self) -> u64 {
+        self.limit / (2 * RESERVE_PARTS)
+    }
+
+    /// Sets bytes aside; `false`, and nothing is, where so many are not left.
+    pub(crate) fn reserve(&self, bytes: u64) -> bool {
+        if bytes == 0 {
+            return true;
+        }
+        let soft_limit = self.soft_limit();
+        let reserved = self
+            .taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                taken.checked_add(bytes).filter(|sum| *sum <= soft_limit)
+            });
+        reserved.is_ok()
+    }
+
+    /// Why there is no room for that many bytes, and what to do.
+    pub(crate) fn refusal(&self, bytes: u64) -> String {
+        let (taken, limit) = (self.taken(), self.limit);
+        if bytes > self.soft_limit() {
+            return format!(
+                "it may take {bytes} bytes, more than the {limit} bytes of max-memory ever hold; make it smaller, or raise \
+                 max-memory"
+            );
+        }
+        format!(
+            "{taken} of {limit} bytes of max-memory are taken or promised, and it may take {bytes} more; complete or delete \
+             items, or raise max-memory"
+        )
+    }
+
+    /// What was `before` is `after`.
+    pub(crate) fn settle(&self, before: u64, after: u64) {
+        if before == after {
+            return;
+        }
+        let taken = if after > before {
+            let more = after - before;
+            self.taken.fetch_add(more, Ordering::Relaxed) + more
+        } else {
+            let less = before - after;
+            self.taken.fetch_sub(less, Ordering::Relaxed) - less
+        };
+        if self.limit != u64::MAX {
+            self.mark(taken);
+        }
+    }
+
+    /// Two marks, so that a backend which is filled and drained changes its mind twice and not with every item.
+    fn mark(&self, taken: u64) {
+        let is_pressed = self.is_pressed();
+        let percent = u128::from(taken) * 100 / u128::from(self.limit.max(1));
+        let is_now = match is_pressed {
+            true => percent >= u128::from(LOW_PERCENT),
+            false => percent >= u128::from(HIGH_PERCENT),
+        };
+        if is_now != is_pressed && self.is_pressed.swap(is_now, Ordering::Relaxed) == is_pressed {
+            self.mark_changes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.is_pressed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn mark_changes(&self) -> u64 {
+        self.mark_changes.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_cross_the_limit_is_refused_and_all_that_is_below_is_not() {
+        let budget = Budget::new(Some(3200), Overflow::Reject);
+
+        assert!(!budget.reserve(3101), "100 are kept");
+        assert!(budget.reserve(3100));
+        assert!(!budget.reserve(1));
+        budget.settle(3100, 3000);
+        assert!(budget.reserve(100));
+        assert!(!budget.reserve(u64::MAX));
+        assert_eq!(budget.taken(), 3100);
+    }
+
+    #[test]
+    fn filling_and_draining_changes_the_mark_twice() {
+        let budget = Budget::new(Some(1000), Overflow::Reject);
+        let mut taken = 0_u64;
+        let steps = (0_u64..=970).step_by(10).chain((0..=970).rev().step_by(10));
+
+        for step in steps {
+            for wobble in [step, step.saturating_sub(15), step] {
+                budget.settle(taken, wobble);
+                taken = wobble;
+            }
+        }
+
+        assert_eq!(budget.mark_changes(), 2);
+        assert!(!budget.is_pressed());
+    }
+}

@@ -1,0 +1,128 @@
+//! What a backend tells of its memory beyond what every driver does.
+
+use std::sync::atomic::Ordering;
+
+use storage_api::{Operation, Result};
+
+use crate::backend::MemoryBackend;
+
+/// The memory of a backend at a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct MemoryReport {
+    /// The limit, if there is one.
+    pub limit: Option<u64>,
+    /// What counts against the limit: what is taken, and what its items may need to be leased. 0 where there is no limit.
+    pub taken: u64,
+    /// Bytes taken, by what for.
+    pub bytes: Vec<(&'static str, u64)>,
+    /// Items by state: ready, scheduled, leased, dead.
+    pub items: [u64; 4],
+    /// Segments by what they are doing.
+    pub segments: Segments,
+    /// How many produces, restores and commits were refused because the limit was reached.
+    pub rejected: u64,
+    /// How many items were dropped to make room, by what they were: dead, expired, or chosen by the policy.
+    pub dropped: [(&'static str, u64); 3],
+    /// Whether the high mark was reached, and the low mark not since.
+    pub is_pressed: bool,
+    /// How often `is_pressed` changed.
+    pub mark_changes: u64,
+    /// Bytes of records that compaction has copied.
+    pub moved_bytes: u64,
+}
+
+/// How many segments there are, by what they are doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Segments {
+    /// Being written.
+    pub active: u64,
+    /// Full, and at least half of it lives.
+    pub sealed: u64,
+    /// Full, and less than half of it lives.
+    pub sparse: u64,
+    /// Empty, waiting to be written again.
+    pub spare: u64,
+    /// Empty but for what readers still hold.
+    pub lent: u64,
+}
+
+impl MemoryBackend {
+    /// What the memory is used for.
+    ///
+    /// ```
+    /// use storage_memory::{MemoryBackend, MemoryConfig};
+    ///
+    /// let backend = MemoryBackend::open(MemoryConfig::default().max_memory(1 << 20))?;
+    /// assert_eq!(backend.report()?.limit, Some(1 << 20));
+    /// # Ok::<(), storage_api::Error>(())
+    /// ```
+    pub fn report(&self) -> Result<MemoryReport> {
+        let opened = self.enter(Operation::Usage)?;
+        let budget = &opened.budget;
+        let mut report = MemoryReport {
+            limit: budget.limit(),
+            rejected: budget.rejected.load(Ordering::Relaxed),
+            dropped: [
+                ("dead", budget.dropped.dead.load(Ordering::Relaxed)),
+                ("expired", budget.dropped.expired.load(Ordering::Relaxed)),
+                ("policy", budget.dropped.by_policy.load(Ordering::Relaxed)),
+            ],
+            is_pressed: budget.is_pressed(),
+            mark_changes: budget.mark_changes(),
+            ..MemoryReport::default()
+        };
+        let mut bytes = [0; 6];
+        for partition in opened.partitions.values() {
+            let partition = partition.lock();
+            let sums = &partition.sums;
+            let items = [sums.ready, sums.scheduled, sums.leased, sums.dead];
+            for (sum, state) in report.items.iter_mut().zip(items) {
+                *sum += state.items;
+            }
+            report.segments.add(partition.log.segments());
+            report.moved_bytes += partition.log.moved_bytes();
+            for (sum, own) in bytes.iter_mut().zip(partition.bytes_by_kind()) {
+                *sum += own;
+            }
+        }
+        let kinds = ["records", "slots", "orders", "leases", "keys", "notes"];
+        report.bytes = kinds.into_iter().zip(bytes).collect();
+        let metadata = opened.metadata.read().charge();
+        report.bytes.push(("metadata", metadata));
+        if report.limit.is_some() {
+            report.taken = budget.taken();
+        }
+        Ok(report)
+    }
+
+    /// Gives back all memory that is kept to be used again, and compacts every segment that is less than half full.
+    ///
+    /// It looks at each sparse segment of each partition, and holds the partition meanwhile.
+    ///
+    /// ```
+    /// storage_memory::MemoryBackend::new().trim()?;
+    /// # Ok::<(), storage_api::Error>(())
+    /// ```
+    pub fn trim(&self) -> Result<()> {
+        let opened = self.enter(Operation::Usage)?;
+        for partition in opened.partitions.values() {
+            let mut partition = partition.lock();
+            partition.compact_all();
+            partition.trim();
+            partition.settle();
+        }
+        Ok(())
+    }
+}
+
+impl Segments {
+    fn add(&mut self, other: Self) {
+        self.active += other.active;
+        self.sealed += other.sealed;
+        self.sparse += other.sparse;
+        self.spare += other.spare;
+        self.lent += other.lent;
+    }
+}
