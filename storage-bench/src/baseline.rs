@@ -79,9 +79,12 @@ impl BareQueue for BtreeQueue {
     }
 }
 
+/// The order, and the payloads by id.
+type DequeParts = (VecDeque<u64>, HashMap<u64, Vec<u8>>);
+
 #[derive(Default)]
 struct DequeQueue {
-    shared: Mutex<(VecDeque<u64>, HashMap<u64, Vec<u8>>)>,
+    shared: Mutex<DequeParts>,
     last: u64,
     leased: Vec<u64>,
 }

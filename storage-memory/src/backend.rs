@@ -45,7 +45,8 @@ pub struct MemoryBackend {
 /// Locks are taken in this order: `opened`, `metadata`, partitions by id. None is held across an await.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) partitions: BTreeMap<PartitionId, Mutex<Partition>>,
+    /// Each in a box of its own: a tree makes room for eleven at a time.
+    pub(crate) partitions: BTreeMap<PartitionId, Box<Mutex<Partition>>>,
     pub(crate) metadata: RwLock<Metadata>,
     pub(crate) leases: Counter,
     pub(crate) versions: Counter,
@@ -142,6 +143,7 @@ impl Opened {
     ) -> Result<&Mutex<Partition>> {
         self.partitions
             .get(id)
+            .map(Box::as_ref)
             .ok_or_else(|| Error::partition_not_found(operation, id))
     }
 

@@ -6,10 +6,11 @@ use crate::config::Overflow;
 
 /// What is kept for the operations that always work: one part in so many of the limit.
 const RESERVE_PARTS: u64 = 32;
-/// From this share of the limit on, in percent, a backend is pressed.
-const HIGH_PERCENT: u64 = 95;
+/// From this share of the limit on, in percent, a backend is pressed; below what even large batches leave when they are
+/// refused.
+const HIGH_PERCENT: u64 = 90;
 /// Below this share, in percent, it no longer is.
-const LOW_PERCENT: u64 = 85;
+const LOW_PERCENT: u64 = 75;
 
 /// The account of a backend.
 ///

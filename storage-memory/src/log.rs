@@ -47,6 +47,14 @@ pub(crate) struct Log {
     moved_bytes: u64,
 }
 
+/// A run that the last buffer of an answer is.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    segment: u32,
+    start: usize,
+    end: usize,
+}
+
 impl Log {
     /// An empty log whose blocks have at most that many bytes, and 1 MiB.
     pub(crate) fn new(block_bytes_max: u64) -> Self {
@@ -77,12 +85,15 @@ impl Log {
         let is_large = record.len() > self.shared_record_bytes_max();
         let segment = self.segments[number as usize].as_mut();
         let segment = segment.expect("the segment was just found or opened");
-        let before = segment.index_bytes();
-        let offset = segment.append(id, record);
-        if is_large {
-            segment.seal();
+        let offset = segment.offset();
+        if !segment.append_next(id, record) {
+            let before = segment.index_bytes();
+            segment.append(id, record);
+            if is_large {
+                segment.seal();
+            }
+            self.index_bytes += segment.index_bytes() - before;
         }
-        self.index_bytes += segment.index_bytes() - before;
         let since = created_at.checked_sub(segment.created_at());
         let created = since.and_then(|micros| u32::try_from(micros).ok());
         self.live_bytes += record.len() as u64;
@@ -138,17 +149,24 @@ impl Log {
 
     /// Appends a record to an answer, without a copy where its segment is frozen or worth freezing.
     ///
-    /// `last` is the run of the buffer that was added last, so that neighbours share it.
+    /// `last` is what was lent last, so that neighbours share a buffer.
     pub(crate) fn lend(
         &mut self,
         slot: &Slot,
         lease: NewLease,
         note: Option<&Note>,
-        last: &mut Option<(u32, usize)>,
+        last: &mut Option<Lent>,
         batch: &mut LeasedBatch,
     ) {
-        let place = slot.place();
+        let (place, len) = (slot.place(), slot.len());
         let offset = place.offset as usize;
+        if let Some(last) = last
+            && last.segment == place.segment
+            && (last.start..last.end).contains(&offset)
+        {
+            let start = offset - last.start;
+            return batch.push_slice(lease, start..start + len, note);
+        }
         let segment = self.segments[place.segment as usize].as_mut();
         let segment = segment.expect("an item keeps the segment of its record");
         if segment.shared(offset).is_none() && segment.open_len() > COPIED_BYTES_MAX {
@@ -158,16 +176,16 @@ impl Log {
         }
         let Some((run, start)) = segment.shared(offset) else {
             *last = None;
-            batch.add_buffer(Bytes::copy_from_slice(segment.bytes(offset, slot.len())));
-            batch.push_slice(lease, 0..slot.len(), note);
-            return;
+            batch.add_buffer(Bytes::copy_from_slice(segment.bytes(offset, len)));
+            return batch.push_slice(lease, 0..len, note);
         };
-        let run_start = offset - start;
-        if *last != Some((place.segment, run_start)) {
-            *last = Some((place.segment, run_start));
-            batch.add_buffer(run.clone());
-        }
-        batch.push_slice(lease, start..start + slot.len(), note);
+        *last = Some(Lent {
+            segment: place.segment,
+            start: offset - start,
+            end: offset - start + run.len(),
+        });
+        batch.add_buffer(run.clone());
+        batch.push_slice(lease, start..start + len, note);
     }
 
     /// The bytes that everything here takes.
@@ -400,6 +418,10 @@ impl Log {
             return;
         };
         self.vacant.push(number);
+        if segment.is_sparse {
+            // Its number is going to be used again. Mostly it is the oldest.
+            self.sparse.retain(|other| *other != number);
+        }
         self.index_bytes -= segment.index_bytes();
         let capacity = segment.capacity();
         match segment.dissolve() {

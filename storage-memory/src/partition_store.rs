@@ -49,7 +49,7 @@ impl PartitionStore for MemoryBackend {
             let budget = opened.budget.clone();
             let mut partition = Partition::new(info.clone(), opened.floor, budget);
             partition.charged = PARTITION_BYTES;
-            vacant.insert(Mutex::new(partition));
+            vacant.insert(Box::new(Mutex::new(partition)));
             Ok(info)
         })
     }

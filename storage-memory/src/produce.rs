@@ -5,7 +5,40 @@ use storage_api::{Duplicate, Mode, Operation, Produced, Result, SealedBatch, Sta
 use crate::capacity::Forecast;
 use crate::demand::Demand;
 use crate::partition::{Partition, Tally, typed};
+use crate::ready::Ready;
 use crate::slot::Slot;
+
+/// Items of a batch that come to the tail of one priority, one right behind the other.
+#[derive(Debug, Default)]
+struct Run {
+    priority: u8,
+    position: u64,
+    id: u64,
+    len: u64,
+}
+
+impl Run {
+    /// A run that begins with an item, which is still to be counted.
+    fn of(slot: &Slot, id: u64) -> Self {
+        Self {
+            priority: slot.priority(),
+            position: slot.position(),
+            id,
+            len: 0,
+        }
+    }
+
+    fn is_followed_by(&self, slot: &Slot, id: u64) -> bool {
+        (self.priority, self.position + self.len, self.id + self.len)
+            == (slot.priority(), slot.position(), id)
+    }
+
+    fn queue(&self, ready: &mut Ready) {
+        if self.len > 0 {
+            ready.push(self.priority, (self.position, self.id), self.len);
+        }
+    }
+}
 
 /// The modes in which nothing is produced.
 pub(crate) const CLOSED_TO_PRODUCE: [Mode; 2] = [Mode::Draining, Mode::Frozen];
@@ -45,6 +78,7 @@ impl Partition {
         let mut duplicates = Vec::new();
         let now = batch.now();
         let mut tally = Tally::default();
+        let mut run = Run::default();
         for (index, view) in batch.records().enumerate() {
             let key = view.dedup_key();
             if let Some(owner) = key.and_then(|key| self.keys.owner(key)) {
@@ -65,15 +99,22 @@ impl Partition {
             if let Some(key) = key {
                 self.keys.take(key, typed(id));
             }
-            // Most items are ready and do not expire: their sums are added once for all of them.
+            // Most items are ready and do not expire: they are queued and counted together.
             if slot.state() == State::Ready && !slot.expires() {
-                self.ready.insert(slot.priority(), (slot.position(), id));
+                if !run.is_followed_by(&slot, id) {
+                    run.queue(&mut self.ready);
+                    run = Run::of(&slot, id);
+                }
+                run.len += 1;
                 tally.add(&slot, now, None);
             } else {
+                run.queue(&mut self.ready);
+                run = Run::default();
                 self.link(id, &slot);
             }
             self.slots.insert(id, slot);
         }
+        run.queue(&mut self.ready);
         self.arrivals += tally.items;
         self.count(State::Ready, &tally, true);
         Produced::new(first, batch.len(), duplicates)

@@ -64,6 +64,16 @@ impl Ready {
         }
     }
 
+    /// Items come to the tail with consecutive positions, above all that were given out, and consecutive ids.
+    pub(crate) fn push(&mut self, priority: u8, (position, id): Stand, len: u64) {
+        let lane = self.lane_mut(priority);
+        lane.items += len;
+        match lane.fifo.back_mut() {
+            Some(run) if run.end() == position && run.id + run.len == id => run.len += len,
+            _ => lane.fifo.push_back(Run { position, id, len }),
+        }
+    }
+
     /// An item leaves from wherever it stands. `is_ready` tells of the others whether they do.
     pub(crate) fn remove(
         &mut self,

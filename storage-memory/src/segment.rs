@@ -103,16 +103,26 @@ impl Segment {
         self.open.capacity() - self.open.len()
     }
 
-    /// Appends a record for which there is room; answers its offset.
-    pub(crate) fn append(&mut self, id: u64, record: &[u8]) -> usize {
-        let offset = self.open_start + self.open.len();
-        self.open.extend_from_slice(record);
-        self.live += record.len();
+    /// Where the next record goes.
+    pub(crate) fn offset(&self) -> usize {
+        self.open_start + self.open.len()
+    }
+
+    /// Appends a record for which there is room.
+    pub(crate) fn append(&mut self, id: u64, record: &[u8]) {
+        self.ids.push(IdRun { first: id, len: 0 });
+        self.append_next(id, record);
+    }
+
+    /// Appends a record for which there is room, if its id follows that of the record before.
+    pub(crate) fn append_next(&mut self, id: u64, record: &[u8]) -> bool {
         match self.ids.last_mut() {
             Some(run) if run.first + run.len == id => run.len += 1,
-            _ => self.ids.push(IdRun { first: id, len: 1 }),
+            _ => return false,
         }
-        offset
+        self.open.extend_from_slice(record);
+        self.live += record.len();
+        true
     }
 
     /// A record's bytes.
@@ -197,11 +207,13 @@ mod tests {
     #[test]
     fn what_a_reader_holds_is_never_written_again() {
         let mut segment = Segment::new(BytesMut::with_capacity(64), 0);
-        let first = segment.append(1, b"first");
+        let first = segment.offset();
+        segment.append(1, b"first");
         segment.freeze();
         let (run, start) = segment.shared(first).unwrap();
         let held = run.slice(start..start + 5);
-        let second = segment.append(2, b"second");
+        let second = segment.offset();
+        assert!(segment.append_next(2, b"second"));
 
         assert_eq!(segment.bytes(first, 5), b"first");
         assert_eq!(segment.bytes(second, 6), b"second");

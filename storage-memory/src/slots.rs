@@ -100,9 +100,8 @@ impl Chunk {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "below 1024")]
 fn index_of(id: u64) -> usize {
-    (id % CHUNK_SLOTS) as usize
+    usize::try_from(id % CHUNK_SLOTS).expect("below 1024")
 }
 
 impl Slots {
@@ -131,6 +130,18 @@ impl Slots {
 
     /// Puts a slot at an id that has none.
     pub(crate) fn insert(&mut self, id: u64, slot: Slot) {
+        // Ids that are given out one after the other go to the end of the last chunk.
+        let end = self.first + self.window.len() as u64;
+        let tail = self.window.back_mut().and_then(Option::as_deref_mut);
+        if let Some(chunk) = tail
+            && end == id / CHUNK_SLOTS + 1
+            && chunk.slots.len() == index_of(id)
+            && chunk.slots.len() < chunk.slots.capacity()
+        {
+            chunk.slots.push(slot);
+            chunk.by_state[slot.state() as usize] += 1;
+            return;
+        }
         let chunk = self.chunk_for(id / CHUNK_SLOTS);
         let capacity = chunk.slots.capacity();
         let index = index_of(id);

@@ -1,0 +1,265 @@
+//! How much memory the engine takes, measured at the allocator. One test at a time may count: they share a lock.
+
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use storage_api::{
+    Count, ItemBatch, ItemStore, LeaseRequest, LeasedBatch, NewItem, PartitionConfig, PartitionId,
+    PartitionStore, Receipts, StorageBackend, Timestamp,
+};
+use storage_memory::MemoryBackend;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
+
+/// Whoever counts holds this, so that no other test allocates meanwhile.
+static COUNTING: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    COUNTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes that are allocated and not freed.
+fn live_bytes() -> u64 {
+    let stats = ALLOCATOR.stats();
+    (stats.bytes_allocated - stats.bytes_deallocated) as u64
+}
+
+fn done<T>(operation: impl Future<Output = T>) -> T {
+    match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("an operation in memory ends in its first poll"),
+    }
+}
+
+const NOW: Timestamp = Timestamp::EPOCH;
+
+struct Place {
+    backend: MemoryBackend,
+    home: PartitionId,
+    /// What was allocated before it.
+    before: u64,
+}
+
+impl Place {
+    fn new() -> Self {
+        let before = live_bytes();
+        let backend = MemoryBackend::new();
+        let home = PartitionId::new("q", 0).unwrap();
+        done(backend.create_partition(&home, PartitionConfig::default())).unwrap();
+        Self {
+            backend,
+            home,
+            before,
+        }
+    }
+
+    /// Items of those lengths, a thousand to a batch.
+    fn produce(&self, items: usize, len: impl Fn(usize) -> usize) {
+        let payload = vec![7; 100_000];
+        for first in (0..items).step_by(1000) {
+            let mut batch = ItemBatch::new();
+            for index in first..items.min(first + 1000) {
+                batch.push(NewItem::new(&payload[..len(index)])).unwrap();
+            }
+            done(self.backend.produce(&self.home, batch.seal(NOW))).unwrap();
+        }
+    }
+
+    fn lease(&self, items: usize) -> LeasedBatch {
+        let until = Timestamp::from_secs(1);
+        let request = LeaseRequest::new(NOW, until, Count::new(items).unwrap());
+        done(self.backend.lease(&self.home, request)).unwrap()
+    }
+
+    fn complete(&self, receipts: Receipts) {
+        done(self.backend.complete(&self.home, receipts)).unwrap();
+    }
+
+    fn taken(&self) -> u64 {
+        live_bytes() - self.before
+    }
+
+    fn accounted(&self) -> u64 {
+        let report = self.backend.report().unwrap();
+        report.bytes.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Fails unless accounted and allocated bytes are within 5 % of each other.
+    fn assert_accounted(&self, when: &str) {
+        let (accounted, taken) = (self.accounted(), self.taken());
+        let ratio = accounted as f64 / taken as f64;
+        assert!(
+            (0.95..=1.05).contains(&ratio),
+            "{when}: {accounted} bytes accounted, {taken} allocated"
+        );
+    }
+}
+
+/// From 0 bytes to 4 KiB, and now and then 100 kB.
+fn mixed(index: usize) -> usize {
+    match index % 500 {
+        499 => 100_000,
+        rest => rest * rest % 4096 / 8,
+    }
+}
+
+#[test]
+fn accounted_bytes_are_those_of_the_allocator() {
+    let _alone = alone();
+    for items in [10_000, 1_000_000] {
+        let place = Place::new();
+
+        place.produce(items, mixed);
+        place.assert_accounted(&format!("{items} ready"));
+
+        let receipts: Vec<Receipts> = (0..items / 2000)
+            .map(|_| place.lease(1000).receipts())
+            .collect();
+        place.assert_accounted(&format!("half of {items} leased"));
+
+        receipts
+            .into_iter()
+            .for_each(|receipts| place.complete(receipts));
+        place.backend.trim().unwrap();
+        place.assert_accounted(&format!("half of {items} completed"));
+    }
+}
+
+#[test]
+fn an_item_without_attributes_takes_at_most_64_bytes_beyond_its_payload() {
+    let _alone = alone();
+    let items = 1_000_000;
+    let place = Place::new();
+
+    place.produce(items, |_| 100);
+    let ready = place.taken() / items as u64 - 100;
+    for _ in 0..items / 1000 {
+        drop(place.lease(1000));
+    }
+    let leased = place.taken() / items as u64 - 100;
+
+    assert!(
+        ready <= 64,
+        "{ready} bytes beyond the payload of a ready item"
+    );
+    assert!(
+        leased <= 64,
+        "{leased} bytes beyond the payload of a leased item"
+    );
+}
+
+#[test]
+fn what_is_completed_gives_its_memory_back() {
+    let _alone = alone();
+    let place = Place::new();
+    place.produce(300_000, |_| 100);
+    let peak = place.taken();
+
+    for _ in 0..300 {
+        let receipts = place.lease(1000).receipts();
+        place.complete(receipts);
+    }
+    let left = place.taken();
+
+    assert!(
+        left <= peak / 100 + (1 << 20) + (100 << 10),
+        "{left} bytes left of {peak}: more than 1 % and a segment"
+    );
+    let usage = done(place.backend.usage()).unwrap();
+    assert_eq!(usage.used, done(Place::new().backend.usage()).unwrap().used);
+}
+
+#[test]
+fn a_straggler_per_thousand_keeps_twice_its_own_bytes_and_one_percent() {
+    let _alone = alone();
+    let place = Place::new();
+    let items = 1_000_000;
+    place.produce(items, |_| 100);
+    let peak = place.taken();
+    let own = (items as u64 / 1000) * (100 + 64);
+
+    for _ in 0..items / 1000 {
+        let receipts = place.lease(1000).receipts().into_vec();
+        place.complete(Receipts::new(receipts[..999].to_vec()).unwrap());
+    }
+    place.backend.trim().unwrap();
+
+    let left = place.taken();
+    assert!(left <= 2 * own + peak / 100, "{left} bytes left of {peak}");
+    let stats = done(place.backend.stats(&place.home)).unwrap();
+    assert_eq!(stats.leased.items, items as u64 / 1000);
+}
+
+#[test]
+fn fifo_copies_nothing_and_random_completion_at_most_two_bytes_per_byte() {
+    let _alone = alone();
+    let items = 200_000;
+    let bytes = items as u64 * 124;
+    let fifo = Place::new();
+    fifo.produce(items, |_| 100);
+    let random = Place::new();
+    random.produce(items, |_| 100);
+
+    let mut receipts = Vec::new();
+    for _ in 0..items / 1000 {
+        let leased = fifo.lease(1000).receipts();
+        fifo.complete(leased);
+        receipts.extend(random.lease(1000).receipts());
+    }
+    // Every 7919th, round and round: as scattered as drawn lots, and the same each time.
+    let mut worst = 0;
+    for first in 0..items / 100 {
+        let some = (0..100).map(|step| receipts[(first * 100 + step) * 7919 % items]);
+        let some = Receipts::collect(some).unwrap();
+        let before = random.backend.report().unwrap().moved_bytes;
+        random.complete(some);
+        worst = worst.max(random.backend.report().unwrap().moved_bytes - before);
+    }
+
+    assert_eq!(fifo.backend.report().unwrap().moved_bytes, 0);
+    let moved = random.backend.report().unwrap().moved_bytes;
+    assert!(moved > 0 && moved <= 2 * bytes, "{moved} of {bytes} moved");
+    assert!(worst <= 128 << 10, "one operation moved {worst} bytes");
+    assert_eq!(done(random.backend.stats(&random.home)).unwrap().items(), 0);
+}
+
+#[test]
+fn a_thousand_instances_take_kilobytes_each() {
+    let _alone = alone();
+    let before = live_bytes();
+
+    let places: Vec<Place> = (0..1000).map(|_| Place::new()).collect();
+    let empty = (live_bytes() - before) / 1000;
+    places.iter().for_each(|place| place.produce(1, |_| 100));
+    let with_an_item = (live_bytes() - before) / 1000;
+
+    assert!(empty <= 4 << 10, "{empty} bytes an empty instance");
+    assert!(
+        with_an_item <= 12 << 10,
+        "{with_an_item} bytes with an item"
+    );
+}
+
+#[test]
+fn what_a_reader_holds_stays_as_it_was_while_its_segment_is_given_up() {
+    let _alone = alone();
+    let place = Place::new();
+    place.produce(10_000, |_| 100);
+    let leased = place.lease(10_000);
+    let held = leased.get(5000).unwrap().shared_payload();
+    let first = held.as_ptr();
+    place.complete(leased.receipts());
+    drop(leased);
+
+    for _ in 0..5 {
+        place.produce(10_000, |_| 90);
+        let leased = place.lease(10_000);
+        place.complete(leased.receipts());
+    }
+
+    assert_eq!(held, [7; 100][..]);
+    assert_eq!(held.as_ptr(), first);
+}

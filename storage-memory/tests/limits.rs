@@ -1,0 +1,318 @@
+//! A limit that holds: what is refused, what always works, and what goes where that was asked for.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use storage_api::{
+    CommitRequest, Count, ErrorKind, ItemBatch, ItemId, ItemStore, Key, LeaseRequest, LeasedBatch,
+    ListRequest, Namespace, NewItem, PartitionConfig, PartitionId, PartitionStore, Receipts,
+    Result, Retries, Retry, RetryTo, State, States, StorageBackend, Timestamp, Value,
+};
+use storage_memory::{MemoryBackend, MemoryConfig, Overflow};
+
+fn done<T>(operation: impl Future<Output = T>) -> T {
+    match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("an operation in memory ends in its first poll"),
+    }
+}
+
+const NOW: Timestamp = Timestamp::EPOCH;
+const LIMIT: u64 = 8 << 20;
+
+fn home(number: u32) -> PartitionId {
+    PartitionId::new("q", number).unwrap()
+}
+
+fn backend(limit: u64, overflow: Overflow) -> MemoryBackend {
+    let config = MemoryConfig::default().max_memory(limit).overflow(overflow);
+    let backend = MemoryBackend::open(config).unwrap();
+    done(backend.create_partition(&home(0), PartitionConfig::default())).unwrap();
+    backend
+}
+
+fn produce(backend: &MemoryBackend, home: &PartitionId, items: usize, len: usize) -> Result<u64> {
+    let payload = vec![7; len];
+    let mut batch = ItemBatch::new();
+    for _ in 0..items {
+        batch.push(NewItem::new(&payload)).unwrap();
+    }
+    let produced = done(backend.produce(home, batch.seal(NOW)))?;
+    Ok(produced.ids().next().unwrap().get())
+}
+
+fn lease(backend: &MemoryBackend, home: &PartitionId, items: usize) -> LeasedBatch {
+    let until = Timestamp::from_secs(1);
+    let request = LeaseRequest::new(NOW, until, Count::new(items).unwrap());
+    done(backend.lease(home, request)).unwrap()
+}
+
+fn ids(backend: &MemoryBackend) -> Vec<u64> {
+    let page = done(backend.list_items(&home(0), ListRequest::by_id(States::ALL))).unwrap();
+    page.items.iter().map(|entry| entry.id.get()).collect()
+}
+
+/// What is taken, and what counts, are both within the limit.
+fn assert_within(backend: &MemoryBackend, limit: u64) {
+    let used = done(backend.usage()).unwrap().used;
+    let taken = backend.report().unwrap().taken;
+    assert!(used <= limit, "{used} bytes are used of {limit}");
+    assert!(taken <= limit, "{taken} bytes are taken of {limit}");
+}
+
+#[test]
+fn sixteen_writers_together_never_pass_the_limit() {
+    let backend = backend(LIMIT, Overflow::Reject);
+    for number in 1..16 {
+        done(backend.create_partition(&home(number), PartitionConfig::default())).unwrap();
+    }
+
+    std::thread::scope(|scope| {
+        for number in 0..16 {
+            let backend = &backend;
+            scope.spawn(move || {
+                let mut refused = 0;
+                let sizes = [(1, 100), (1000, 20), (1, 30_000), (10, 900), (3, 0)];
+                for (items, len) in sizes.into_iter().cycle() {
+                    if let Err(error) = produce(backend, &home(number), items, len) {
+                        assert_eq!(error.kind(), ErrorKind::CapacityExceeded);
+                        refused += 1;
+                    }
+                    assert_within(backend, LIMIT);
+                    if refused == 50 {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+
+    let report = backend.report().unwrap();
+    assert!(
+        report.taken > LIMIT * 8 / 10,
+        "it is well filled: {report:?}"
+    );
+    assert_eq!(report.rejected, 16 * 50);
+}
+
+#[test]
+fn a_consumer_that_leases_all_one_by_one_and_completes_nothing_stays_within_the_limit() {
+    let backend = backend(LIMIT, Overflow::Reject);
+    let home = home(0);
+    while produce(&backend, &home, 100, 30).is_ok() {}
+    let items = done(backend.stats(&home)).unwrap().ready.items;
+
+    let mut leased = Vec::new();
+    while let Some(receipt) = lease(&backend, &home, 1).receipts().first() {
+        leased.push(*receipt);
+        assert_within(&backend, LIMIT);
+    }
+
+    assert_eq!(leased.len() as u64, items, "leasing always works");
+    let one = |index: usize| Receipts::one(leased[index]);
+    let later = Timestamp::from_secs(9);
+    done(backend.extend(&home, one(0), later)).unwrap();
+    done(backend.release(&home, one(1))).unwrap();
+    let retry = Retry::new(leased[2], RetryTo::Now)
+        .with_note("why")
+        .unwrap();
+    done(backend.retry(&home, NOW, Retries::one(retry))).unwrap();
+    done(backend.maintain(&home, Timestamp::from_secs(5), Count::MAX)).unwrap();
+    done(backend.delete_items(&home, storage_api::ItemIds::one(leased[3].item))).unwrap();
+    assert_within(&backend, LIMIT);
+    while done(backend.clear(&home, States::ALL, Count::MAX))
+        .unwrap()
+        .more
+    {}
+    produce(&backend, &home, 100, 30).unwrap();
+}
+
+#[test]
+fn filling_and_draining_changes_the_state_twice() {
+    let backend = backend(LIMIT, Overflow::Reject);
+    let home = home(0);
+
+    while produce(&backend, &home, 100, 1000).is_ok() {}
+    assert!(backend.report().unwrap().is_pressed);
+    loop {
+        let receipts = lease(&backend, &home, 50).receipts();
+        if receipts.is_empty() {
+            break;
+        }
+        done(backend.complete(&home, receipts)).unwrap();
+    }
+
+    let report = backend.report().unwrap();
+    assert_eq!((report.is_pressed, report.mark_changes), (false, 2));
+}
+
+#[test]
+fn a_refusal_says_what_is_used_what_is_allowed_and_what_to_do() {
+    let backend = backend(1 << 20, Overflow::DropOldest);
+
+    let error = produce(&backend, &home(0), 1, 2 << 20).unwrap_err();
+
+    assert_eq!(error.kind(), ErrorKind::CapacityExceeded);
+    let text = error.to_string();
+    assert!(
+        text.contains("1048576") && text.contains("max-memory"),
+        "{text}"
+    );
+    assert_eq!(done(backend.stats(&home(0))).unwrap().items(), 0);
+}
+
+#[test]
+fn metadata_and_partitions_count_too() {
+    let backend = backend(1 << 20, Overflow::Reject);
+    let namespace = Namespace::new("n").unwrap();
+    let put = |number: u32| {
+        let mut request = CommitRequest::new(NOW);
+        let key = Key::try_from(number.to_be_bytes().as_slice()).unwrap();
+        let value = Value::try_from([7; 10_000].as_slice()).unwrap();
+        request.put(&namespace, &key, value, None).unwrap();
+        request
+    };
+
+    let refused = (0..).find_map(|number| done(backend.commit(put(number))).err());
+    let kind = refused.map(|error| error.kind());
+    let partition = (1..).find_map(|number| {
+        let config = PartitionConfig::default();
+        done(backend.create_partition(&home(number), config)).err()
+    });
+
+    assert_eq!(kind, Some(ErrorKind::CapacityExceeded));
+    let kind = partition.map(|error| error.kind());
+    assert_eq!(kind, Some(ErrorKind::CapacityExceeded));
+    assert_within(&backend, 1 << 20);
+    let mut delete = CommitRequest::new(NOW);
+    let key = Key::try_from(0_u32.to_be_bytes().as_slice()).unwrap();
+    delete.delete(&namespace, &key).unwrap();
+    done(backend.commit(delete)).unwrap();
+    done(backend.commit(put(0))).unwrap();
+}
+
+#[test]
+fn a_duplicate_is_no_growth_and_is_never_refused() {
+    let backend = backend(1 << 20, Overflow::Reject);
+    let keyed = || {
+        let mut batch = ItemBatch::new();
+        batch.push(NewItem::new("first").dedup_key("key")).unwrap();
+        batch.seal(NOW)
+    };
+    done(backend.produce(&home(0), keyed())).unwrap();
+    while produce(&backend, &home(0), 1, 100).is_ok() {}
+
+    let produced = done(backend.produce(&home(0), keyed())).unwrap();
+
+    assert_eq!(produced.stored(), 0);
+}
+
+#[test]
+fn each_policy_drops_what_it_says_and_counts_it() {
+    for (policy, survivors) in [
+        (Overflow::DropOldest, [3, 4, 5, 6, 7]),
+        (Overflow::DropNewest, [1, 2, 3, 4, 7]),
+        (Overflow::DropLowestPriority, [2, 3, 4, 5, 7]),
+        (Overflow::DropNearestExpiry, [1, 4, 5, 6, 7]),
+    ] {
+        let backend = MemoryBackend::open(MemoryConfig::default().overflow(policy)).unwrap();
+        let five = PartitionConfig::default().with_items_max(5);
+        done(backend.create_partition(&home(0), five)).unwrap();
+        let mut batch = ItemBatch::new();
+        let at = Timestamp::from_secs;
+        for item in [
+            NewItem::new("1").priority(9),
+            NewItem::new("2").priority(1).expire_at(at(20)),
+            NewItem::new("3").priority(2).expire_at(at(10)),
+            NewItem::new("4").priority(8),
+            NewItem::new("5").priority(3).expire_at(at(30)),
+        ] {
+            batch.push(item).unwrap();
+        }
+        done(backend.produce(&home(0), batch.seal(NOW))).unwrap();
+
+        for _ in 0..2 {
+            produce(&backend, &home(0), 1, 1).unwrap();
+        }
+
+        assert_eq!(ids(&backend), survivors, "{policy:?}");
+        assert_eq!(backend.report().unwrap().dropped[2].1, 2, "{policy:?}");
+    }
+}
+
+#[test]
+fn dead_and_expired_items_go_first_and_leased_ones_never() {
+    let backend =
+        MemoryBackend::open(MemoryConfig::default().overflow(Overflow::DropOldest)).unwrap();
+    let three = PartitionConfig::default().with_items_max(3);
+    let home = home(0);
+    done(backend.create_partition(&home, three)).unwrap();
+    let mut batch = ItemBatch::new();
+    let expired = NewItem::new("3").expire_at(NOW.saturating_add(Duration::from_micros(1)));
+    for item in [NewItem::new("1"), NewItem::new("2"), expired] {
+        batch.push(item).unwrap();
+    }
+    done(backend.produce(&home, batch.seal(NOW))).unwrap();
+    let leased = lease(&backend, &home, 2).receipts();
+    let retry = Retry::new(leased[1], RetryTo::Dead);
+    done(backend.retry(&home, NOW, Retries::one(retry))).unwrap();
+
+    let later = |count: usize| {
+        let mut batch = ItemBatch::new();
+        for _ in 0..count {
+            batch.push(NewItem::new("later")).unwrap();
+        }
+        done(backend.produce(&home, batch.seal(Timestamp::from_secs(1))))
+    };
+    later(1).unwrap();
+    let after_one = ids(&backend);
+    later(1).unwrap();
+    let after_two = ids(&backend);
+    later(2).unwrap();
+    let too_many = later(3).unwrap_err();
+
+    assert_eq!(after_one, [1, 3, 4], "the dead one went");
+    assert_eq!(after_two, [1, 4, 5], "the expired one went");
+    assert_eq!(ids(&backend), [1, 6, 7], "the leased one stays");
+    assert_eq!(too_many.kind(), ErrorKind::CapacityExceeded);
+    let dropped = backend.report().unwrap().dropped;
+    assert_eq!(dropped, [("dead", 1), ("expired", 1), ("policy", 2)]);
+    let entries = done(backend.get_items(&home, storage_api::ItemIds::one(ItemId::MIN), true));
+    assert_eq!(entries.unwrap()[0].as_ref().unwrap().state(), State::Leased);
+}
+
+#[test]
+fn under_a_policy_a_full_backend_goes_on_taking_items_within_the_limit() {
+    for policy in [
+        Overflow::DropOldest,
+        Overflow::DropNewest,
+        Overflow::DropLowestPriority,
+    ] {
+        let backend = backend(1 << 20, policy);
+
+        for _ in 0..300 {
+            produce(&backend, &home(0), 100, 100).unwrap();
+            assert_within(&backend, 1 << 20);
+        }
+
+        let stats = done(backend.stats(&home(0))).unwrap();
+        let dropped = backend.report().unwrap().dropped[2].1;
+        assert_eq!(stats.ready.items + dropped, 30_000, "{policy:?}");
+        assert!(
+            stats.ready.items > 1500,
+            "{policy:?}: {}",
+            stats.ready.items
+        );
+    }
+}
+
+#[test]
+fn limits_that_hold_nothing_are_refused_at_opening() {
+    for limit in [0, 1, (64 << 10) - 1] {
+        let error = MemoryBackend::open(MemoryConfig::default().max_memory(limit)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{limit}");
+    }
+    let smallest = backend(64 << 10, Overflow::Reject);
+    produce(&smallest, &home(0), 1, 100).unwrap();
+}
