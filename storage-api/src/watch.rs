@@ -51,6 +51,18 @@ impl SignalHub {
         }
     }
 
+    /// Whether anybody would see a firing: where nobody watches, nobody needs to look what has changed.
+    ///
+    /// ```
+    /// let hub = storage_api::SignalHub::new();
+    /// assert!(!hub.is_watched());
+    /// let signal = hub.watch();
+    /// assert!(hub.is_watched());
+    /// ```
+    pub fn is_watched(&self) -> bool {
+        self.sender.receiver_count() > 0
+    }
+
     /// Wakes every signal.
     ///
     /// ```

@@ -72,7 +72,7 @@ async fn unknown_words_name_the_place_and_the_nearest_known_one() {
                 "  driver: memory",
                 "  driver: memory\n  config: { bytes-mx: 5 }",
             ),
-            ":3:13: unknown key «bytes-mx»; nothing is known here",
+            ":3:13: unknown key «bytes-mx»; known here are max-memory, overflow, eviction",
         ),
         (
             with("  driver: memory", "  driver: memory\n  7: x"),
@@ -85,6 +85,46 @@ async fn unknown_words_name_the_place_and_the_nearest_known_one() {
         (
             with("  driver", "  \"dri\\u001bver\""),
             ":2:3: unknown key «dri\\u{1b}ver»; known here are driver, config; did you mean «driver»?",
+        ),
+    ];
+
+    check(&cases).await;
+}
+
+#[tokio::test]
+async fn limits_of_memory_that_hold_nothing_or_mean_nothing_are_refused() {
+    let memory = |config: &str| {
+        let config = format!("  driver: memory\n  config: {{ {config} }}");
+        with("  driver: memory", &config)
+    };
+    let no_size = |word: &str| {
+        format!(
+            ":3:25: expected a size such as 512MiB, a share such as 50%, or auto, found «{word}»"
+        )
+    };
+    let cases = [
+        (memory("max-memory: much"), no_size("much")),
+        (memory("max-memory: 5 %%"), no_size("5 %%")),
+        (memory("max-memory: 101%"), no_size("101%")),
+        (
+            memory("max-memory: 0"),
+            ":3:25: max-memory: 0 bytes hold no item; give it at least 65536 bytes".to_owned(),
+        ),
+        (
+            memory("max-memory: 1B"),
+            ":3:25: max-memory: 1 bytes hold no item; give it at least 65536 bytes".to_owned(),
+        ),
+        (
+            memory("overflow: drop-all"),
+            ":3:23: unknown word «drop-all»; known here are reject, drop-oldest, drop-newest, drop-lowest-priority, \
+             drop-nearest-expiry"
+                .to_owned(),
+        ),
+        (
+            memory("eviction: lru"),
+            ":3:23: eviction: a queue reads each item once, so that none is worth keeping for a second time; choose an \
+             overflow policy"
+                .to_owned(),
         ),
     ];
 

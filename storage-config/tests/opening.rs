@@ -135,6 +135,28 @@ partition-storage:
 }
 
 #[tokio::test]
+async fn the_memory_that_may_be_taken_is_a_size_a_share_or_found_out() {
+    for (max_memory, is_exact) in [("64MiB", true), ("1%", false), ("auto", false)] {
+        let text = format!(
+            "
+queue-storage: {{ driver: memory, config: {{ max-memory: {max_memory}, overflow: drop-oldest }} }}
+partition-storage: [{{ name: memory-01, driver: memory }}]
+"
+        );
+
+        let opened = Registry::builtin()
+            .open_str(&text, ".", "queue.yaml")
+            .await
+            .unwrap();
+
+        let usage = opened.storages().metadata().usage().await.unwrap();
+        let allowed = usage.allowed.unwrap();
+        assert!(allowed >= 64 << 10, "{max_memory}: {allowed}");
+        assert!(!is_exact || allowed == 64 << 20, "{max_memory}: {allowed}");
+    }
+}
+
+#[tokio::test]
 async fn a_driver_of_ones_own_is_selected_like_a_built_in_one() {
     let scene = Scene::new();
     let text = "

@@ -11,13 +11,10 @@ use crate::slot::Slot;
 impl Partition {
     pub(crate) fn complete(&mut self, receipts: &Receipts) -> Vec<CompleteOutcome> {
         let mut tally = Tally::default();
-        let complete = |receipt: storage_api::Receipt| match self.leased(receipt) {
+        let complete = |receipt| match self.complete_one(receipt, &mut tally) {
+            Ok(()) => CompleteOutcome::Done,
             Err(StepFailure::NotFound) => CompleteOutcome::NotFound,
             Err(StepFailure::LeaseLost) => CompleteOutcome::LeaseLost,
-            Ok(slot) => {
-                self.finish_leased(receipt.item.get(), &slot, &mut tally);
-                CompleteOutcome::Done
-            }
         };
         let outcomes = receipts.iter().copied().map(complete).collect();
         self.count(State::Leased, &tally, false);

@@ -94,16 +94,9 @@ impl Partition {
     /// The slot of a receipt, if its lease is the one that is valid.
     pub(crate) fn leased(&self, receipt: Receipt) -> Result<Slot, StepFailure> {
         let slot = self.slots.get(receipt.item.get());
-        let slot = *slot.ok_or(StepFailure::NotFound)?;
-        if slot.state() != State::Leased {
-            return Err(StepFailure::LeaseLost);
-        }
-        let (grant, index) = slot.grant();
-        if self.leases.get(grant).lease(index) == receipt.lease {
-            Ok(slot)
-        } else {
-            Err(StepFailure::LeaseLost)
-        }
+        let slot = slot.ok_or(StepFailure::NotFound)?;
+        expect_lease(&self.leases, slot, receipt)?;
+        Ok(*slot)
     }
 
     /// The item as listing shows it.
@@ -251,15 +244,28 @@ impl Partition {
         }
     }
 
-    /// Removes a leased item that is done with, and leaves its sums to the caller, who does many.
-    pub(crate) fn finish_leased(&mut self, id: u64, slot: &Slot, tally: &mut Tally) {
-        let (number, _) = slot.grant();
-        let deadline = self.leases.leave(number, id);
-        tally.add(slot, self.log.created_at(slot), Some(deadline));
-        self.let_go_of_key(slot, self.info.config.dedup_for());
-        self.forget_note(id, slot);
-        self.slots.remove(id);
-        self.log.release(slot);
+    /// Removes the item of a receipt, which is done with, and leaves its sums to the caller, who does many.
+    pub(crate) fn complete_one(
+        &mut self,
+        receipt: Receipt,
+        tally: &mut Tally,
+    ) -> Result<(), StepFailure> {
+        let id = receipt.item.get();
+        let leases = &self.leases;
+        let removed = self
+            .slots
+            .remove_if(id, |slot| expect_lease(leases, slot, receipt));
+        let slot = removed?.ok_or(StepFailure::NotFound)?;
+        let deadline = self.leases.leave(slot.grant().0, id);
+        tally.add(&slot, self.log.created_at(&slot), Some(deadline));
+        if slot.is_keyed() {
+            self.let_go_of_key(&slot, self.info.config.dedup_for());
+        }
+        if slot.is_noted() {
+            self.forget_note(id, &slot);
+        }
+        self.log.release(&slot);
+        Ok(())
     }
 
     fn forget_note(&mut self, id: u64, slot: &Slot) {
@@ -443,19 +449,22 @@ impl Partition {
         firsts.into_iter().flatten().min()
     }
 
-    /// What to compare with after a change.
-    pub(crate) fn outlook(&self) -> Outlook {
-        Outlook {
+    /// What to compare with after a change; nothing where nobody watches.
+    pub(crate) fn outlook(&self) -> Option<Outlook> {
+        self.hub.is_watched().then(|| Outlook {
             arrivals: self.arrivals,
             next_due: self.next_due(),
-        }
+        })
     }
 
     /// Wakes those who watch if an item became ready, or something is due earlier than before.
     ///
     /// Called under the lock under which the change was made, so that who looks afterwards sees it or is woken.
-    pub(crate) fn wake_since(&self, before: Outlook) {
-        let now = self.outlook();
+    pub(crate) fn wake_since(&self, before: Option<Outlook>) {
+        // Who begins to watch holds the lock for it, so that nobody came in between.
+        let (Some(before), Some(now)) = (before, self.outlook()) else {
+            return;
+        };
         let is_earlier = match (before.next_due, now.next_due) {
             (_, None) => false,
             (None, Some(_)) => true,
@@ -570,6 +579,16 @@ impl Partition {
         self.slots.trim();
         self.ready.trim();
         self.leases.trim();
+    }
+}
+
+/// Whether an item is leased as a receipt says.
+fn expect_lease(leases: &Leases, slot: &Slot, receipt: Receipt) -> Result<(), StepFailure> {
+    let (grant, index) = slot.grant();
+    let is_valid = slot.state() == State::Leased && leases.get(grant).lease(index) == receipt.lease;
+    match is_valid {
+        true => Ok(()),
+        false => Err(StepFailure::LeaseLost),
     }
 }
 

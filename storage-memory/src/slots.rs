@@ -44,14 +44,11 @@ pub(crate) struct Slots {
 struct Chunk {
     slots: Vec<Slot>,
     by_state: [u16; 4],
+    live: u16,
     is_sparse: bool,
 }
 
 impl Chunk {
-    fn live(&self) -> u16 {
-        self.by_state.iter().sum()
-    }
-
     fn has_any(&self, states: States) -> bool {
         states.iter().any(|state| self.by_state[state as usize] > 0)
     }
@@ -140,6 +137,7 @@ impl Slots {
         {
             chunk.slots.push(slot);
             chunk.by_state[slot.state() as usize] += 1;
+            chunk.live += 1;
             return;
         }
         let chunk = self.chunk_for(id / CHUNK_SLOTS);
@@ -152,24 +150,39 @@ impl Slots {
             chunk.slots.push(slot);
         }
         chunk.by_state[slot.state() as usize] += 1;
+        chunk.live += 1;
         let grown = chunk.slots.capacity() - capacity;
         self.chunk_slots += grown;
     }
 
     /// Takes a slot out.
     pub(crate) fn remove(&mut self, id: u64) -> Option<Slot> {
+        self.remove_if(id, |_| Ok::<_, ()>(())).ok().flatten()
+    }
+
+    /// Takes a slot out if nothing speaks against it; `None` where there is none.
+    pub(crate) fn remove_if<E>(
+        &mut self,
+        id: u64,
+        check: impl FnOnce(&Slot) -> Result<(), E>,
+    ) -> Result<Option<Slot>, E> {
         let number = id / CHUNK_SLOTS;
-        let last = self.first + self.window.len() as u64;
+        let end = self.first + self.window.len() as u64;
         let Some(chunk) = self.chunk_mut(number) else {
-            return self.stragglers.remove(&id);
+            return self.remove_straggler(id, check);
         };
         let Some(slot) = chunk.get_mut(id) else {
-            return self.stragglers.remove(&id);
+            return self.remove_straggler(id, check);
         };
+        check(slot)?;
         let removed = std::mem::take(slot);
         chunk.by_state[removed.state() as usize] -= 1;
-        let live = chunk.live();
-        let is_filling = number + 1 == last && (chunk.slots.len() as u64) < CHUNK_SLOTS;
+        chunk.live -= 1;
+        let live = chunk.live;
+        if live > SPARSE_SLOTS {
+            return Ok(Some(removed));
+        }
+        let is_filling = number + 1 == end && (chunk.slots.len() as u64) < CHUNK_SLOTS;
         if !is_filling {
             if live == 0 {
                 self.remove_chunk(number);
@@ -179,7 +192,18 @@ impl Slots {
                 self.fold_sparse(SPARSE_CHUNKS_MAX);
             }
         }
-        Some(removed)
+        Ok(Some(removed))
+    }
+
+    fn remove_straggler<E>(
+        &mut self,
+        id: u64,
+        check: impl FnOnce(&Slot) -> Result<(), E>,
+    ) -> Result<Option<Slot>, E> {
+        if let Some(slot) = self.stragglers.get(&id) {
+            check(slot)?;
+        }
+        Ok(self.stragglers.remove(&id))
     }
 
     /// The first id from `from` on whose item is in one of those states.
@@ -266,7 +290,7 @@ impl Slots {
         self.fold_sparse(0);
         if self.window.len() == 1
             && let Some(Some(chunk)) = self.window.front()
-            && chunk.live() == 0
+            && chunk.live == 0
         {
             self.remove_chunk(self.first);
         }
@@ -324,7 +348,7 @@ impl Slots {
         // The last chunk may stay without items only while it is the last.
         if number >= end
             && let Some(Some(chunk)) = self.window.back()
-            && chunk.live() == 0
+            && chunk.live == 0
         {
             self.remove_chunk(end - 1);
         }
@@ -387,7 +411,7 @@ impl Slots {
                 continue;
             };
             chunk.is_sparse = false;
-            if chunk.live() > SPARSE_SLOTS {
+            if chunk.live > SPARSE_SLOTS {
                 continue;
             }
             let slots = std::mem::take(&mut chunk.slots);
@@ -433,8 +457,9 @@ impl Slots {
                 by_state[slot.state() as usize] += 1;
             }
             assert_eq!(chunk.by_state, by_state, "states of chunk {number}");
+            assert_eq!(chunk.live, by_state.iter().sum(), "items of chunk {number}");
             let is_last = number + 1 == self.first + self.window.len() as u64;
-            assert!(chunk.live() > 0 || is_last, "chunk {number} is empty");
+            assert!(chunk.live > 0 || is_last, "chunk {number} is empty");
             count += 1;
             capacity += chunk.slots.capacity();
         }

@@ -1,5 +1,7 @@
 //! How much memory the engine takes, measured at the allocator. One test at a time may count: they share a lock.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};

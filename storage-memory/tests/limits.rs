@@ -1,5 +1,7 @@
 //! A limit that holds: what is refused, what always works, and what goes where that was asked for.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;

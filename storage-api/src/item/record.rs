@@ -55,6 +55,7 @@ pub(super) struct Fields<'a> {
 pub(super) fn encode(fields: &Fields<'_>, out: &mut Vec<u8>) {
     let mut flags = 0;
     let start = out.len();
+    out.reserve(HEAD_BYTES + fields.payload.len());
     out.extend_from_slice(&[0; HEAD_BYTES]);
     if fields.priority != PRIORITY_DEFAULT {
         flags |= HAS_PRIORITY;
@@ -100,6 +101,13 @@ pub(super) fn stamp(record: &mut [u8], created_at: Timestamp) {
 }
 
 fn head_crc(record: &[u8], payload_start: usize) -> u32 {
+    // Most heads are bare: one call over a copy costs half of two calls.
+    if payload_start == HEAD_BYTES {
+        let mut bare = [0; HEAD_BYTES - 4];
+        bare[..HEAD_CRC.start].copy_from_slice(&record[..HEAD_CRC.start]);
+        bare[HEAD_CRC.start..].copy_from_slice(&record[HEAD_CRC.end..HEAD_BYTES]);
+        return crc32c::crc32c(&bare);
+    }
     let crc = crc32c::crc32c(&record[..HEAD_CRC.start]);
     crc32c::crc32c_append(crc, &record[HEAD_CRC.end..payload_start])
 }
