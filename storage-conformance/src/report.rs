@@ -293,10 +293,17 @@ pub fn default_directories() -> Vec<PathBuf> {
     directories
 }
 
-/// The paths in a directory, sorted; none where there is no directory.
+/// The paths in a directory, sorted; none where there is no directory, or a file instead.
 fn entries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let found = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
         found => found?,
     };
     let mut paths = found
@@ -410,6 +417,17 @@ mod tests {
                 .iter()
                 .all(|case| case.verdict == Verdict::NotRun)
         );
+    }
+
+    #[test]
+    fn a_file_where_a_directory_could_be_holds_no_records() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("notes.txt");
+        std::fs::write(&file, "no records").unwrap();
+
+        let report = Report::read(&[file.join("target"), file]).unwrap();
+
+        assert_eq!(report.drivers, []);
     }
 
     #[test]

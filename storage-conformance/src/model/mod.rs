@@ -5,10 +5,12 @@
 
 mod action;
 mod apply;
+mod committing;
 mod compare;
 mod corpus;
 mod generate;
 mod numbers;
+mod restoring;
 mod shrink;
 mod world;
 
