@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use crate::keyspace::Keyspace;
 
@@ -60,12 +61,16 @@ impl Row {
         &bytes[self.start..self.start + self.key_len as usize]
     }
 
-    fn value(self, bytes: &[u8]) -> Option<&[u8]> {
+    fn place(self) -> Option<Range<usize>> {
         if self.value_len == REMOVED {
             return None;
         }
         let start = self.start + self.key_len as usize;
-        Some(&bytes[start..start + self.value_len as usize])
+        Some(start..start + self.value_len as usize)
+    }
+
+    fn value(self, bytes: &[u8]) -> Option<&[u8]> {
+        self.place().map(|place| &bytes[place])
     }
 }
 
@@ -163,12 +168,33 @@ impl WriteBatch {
     /// What it puts (`Some`) and removes (`None`) in a keyspace, ordered by key, each key once.
     pub fn rows(&self, space: Keyspace) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let bytes = &self.bytes;
-        let space = &self.spaces[space.index()];
-        let mut rows = Cow::Borrowed(&space.rows);
-        if space.is_unordered {
-            order(bytes, rows.to_mut());
-        }
+        let rows = self.ordered(space);
         (0..rows.len()).map(move |at| (rows[at].key(bytes), rows[at].value(bytes)))
+    }
+
+    /// As [`rows`](Self::rows), where a value is told by its place in [`into_buffer`](Self::into_buffer).
+    pub(crate) fn places(
+        &self,
+        space: Keyspace,
+    ) -> impl Iterator<Item = (&[u8], Option<Range<usize>>)> {
+        let bytes = &self.bytes;
+        let rows = self.ordered(space);
+        (0..rows.len()).map(move |at| (rows[at].key(bytes), rows[at].place()))
+    }
+
+    /// The buffer that holds every key and value.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    fn ordered(&self, space: Keyspace) -> Cow<'_, [Row]> {
+        let space = &self.spaces[space.index()];
+        if !space.is_unordered {
+            return Cow::Borrowed(&space.rows);
+        }
+        let mut rows = space.rows.clone();
+        order(&self.bytes, &mut rows);
+        Cow::Owned(rows)
     }
 
     fn push(&mut self, space: Keyspace, start: usize, key_len: usize, value_len: u32) {

@@ -35,6 +35,12 @@ impl Writer {
         self
     }
 
+    /// Empty again, with its memory kept.
+    pub(crate) fn reset(&mut self) -> &mut Self {
+        self.0.clear();
+        self
+    }
+
     pub(crate) fn as_slice(&self) -> &[u8] {
         &self.0
     }

@@ -169,7 +169,15 @@ impl Item {
     }
 
     /// The state row.
-    pub(crate) fn encode(&self) -> Writer {
+    #[cfg(test)]
+    fn encode(&self) -> Writer {
+        let mut row = Writer::default();
+        self.encode_into(&mut row);
+        row
+    }
+
+    /// Appends the state row.
+    pub(crate) fn encode_into(&self, row: &mut Writer) {
         let mut flags = 0;
         let mut set = |flag, is_set: bool| flags |= if is_set { flag } else { 0 };
         set(IS_REVIVED, self.is_revived);
@@ -179,7 +187,6 @@ impl Item {
         set(HAS_HOLDER, self.holder().is_some());
         set(HAS_NOTE, self.note.is_some());
 
-        let mut row = Writer::with_capacity(64);
         row.u8(FORMAT)
             .u8(self.state() as u8)
             .u8(flags)
@@ -213,7 +220,6 @@ impl Item {
         if let Some(note) = &self.note {
             row.bytes(note.as_str().as_bytes());
         }
-        row
     }
 
     /// The item of a state row; `None` where the row is none.

@@ -9,8 +9,9 @@
 //!   get, scan ◄───┴───────────────────┴────────────┘   the first that knows of a key decides
 //! ```
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, btree_map};
-use std::iter::{Peekable, Rev};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
@@ -40,9 +41,11 @@ struct Layers {
     is_abandoned: bool,
 }
 
+/// Batches on top of each other. Their buffers are kept as they came, so that a row costs no allocation.
 #[derive(Debug, Default)]
 struct Layer {
-    spaces: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; Keyspace::COUNT],
+    spaces: [Rows; Keyspace::COUNT],
+    buffers: Vec<Vec<u8>>,
     /// Removed before the rows of `spaces` were written.
     ranges: Vec<RangeDelete>,
     bytes: u64,
@@ -139,7 +142,7 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
                 "a round before it failed",
             ));
         }
-        layers.gathering.take(&batch);
+        layers.gathering.take(batch);
         Ok(())
     }
 
@@ -192,8 +195,6 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
     }
 }
 
-type LayerRow<'a> = (&'a [u8], Option<&'a [u8]>);
-
 impl Layers {
     fn newest_first(&self) -> impl Iterator<Item = &Layer> {
         std::iter::once(&self.gathering).chain(self.in_flight.as_deref())
@@ -211,28 +212,31 @@ impl Layers {
     /// What the overlay knows of the keys of a span, in the direction's order. What a range removes is not among it unless
     /// the overlay has a row of that key.
     fn rows<'a>(&'a self, space: Keyspace, span: Span<'_>, direction: Direction) -> Merge<'a> {
-        let older = self.in_flight.as_deref();
-        Merge {
-            newer: LayerRows::new(&self.gathering, space, span, direction).peekable(),
-            older: older.map(|older| LayerRows::new(older, space, span, direction).peekable()),
-            hidden_by: &self.gathering,
-            space,
-            direction,
+        let mut sources = Vec::new();
+        for (depth, layer) in self.newest_first().enumerate() {
+            let hidden_by = (depth > 0).then_some(&self.gathering);
+            layer.add_sources(&mut sources, space, span, direction, hidden_by);
         }
+        Merge { sources, direction }
     }
 }
 
 impl Layer {
     fn is_empty(&self) -> bool {
-        self.ranges.is_empty() && self.spaces.iter().all(BTreeMap::is_empty)
+        self.ranges.is_empty() && self.spaces.iter().all(Rows::is_empty)
     }
 
     fn get(&self, space: Keyspace, key: &[u8]) -> Option<Option<&[u8]>> {
         match self.spaces[space.index()].get(key) {
-            Some(value) => Some(value.as_deref()),
+            Some(row) => Some(self.value(row.place)),
             None if self.removes(space, key) => Some(None),
             None => None,
         }
+    }
+
+    fn value(&self, place: Option<Place>) -> Option<&[u8]> {
+        let Place { buffer, start, len } = place?;
+        Some(&self.buffers[buffer][start..start + len])
     }
 
     fn removes(&self, space: Keyspace, key: &[u8]) -> bool {
@@ -241,26 +245,32 @@ impl Layer {
             .any(|range| range.space == space && *range.from <= *key && *key < *range.to)
     }
 
-    fn take(&mut self, batch: &WriteBatch) {
+    fn take(&mut self, batch: WriteBatch) {
         self.bytes += batch.bytes() as u64;
         for range in batch.ranges() {
-            let rows = &mut self.spaces[range.space.index()];
-            let bounds = (Bound::Included(&range.from), Bound::Excluded(&range.to));
-            let covered: Vec<_> = rows
-                .range::<Vec<u8>, _>(bounds)
-                .map(|(key, _)| key.clone())
-                .collect();
-            for key in covered {
-                rows.remove(&key);
-            }
+            self.spaces[range.space.index()].remove_range(&range.from, &range.to);
             self.ranges.push(range.clone());
         }
+        let buffer = self.buffers.len();
         for space in Keyspace::ALL {
             let rows = &mut self.spaces[space.index()];
-            for (key, value) in batch.rows(space) {
-                rows.insert(key.to_vec(), value.map(<[u8]>::to_vec));
+            for (key, place) in batch.places(space) {
+                let place = place.map(|place| Place {
+                    buffer,
+                    start: place.start,
+                    len: place.len(),
+                });
+                // The number of a batch tells which of two rows of one key is the newer.
+                rows.insert(
+                    RowKey::new(key),
+                    RowAt {
+                        batch: buffer,
+                        place,
+                    },
+                );
             }
         }
+        self.buffers.push(batch.into_buffer());
     }
 
     fn to_batch(&self) -> WriteBatch {
@@ -269,7 +279,14 @@ impl Layer {
             batch.delete_range(range.space, &range.from, &range.to);
         }
         for space in Keyspace::ALL {
-            for (key, value) in &self.spaces[space.index()] {
+            let mut sources = Vec::new();
+            let forward = Direction::Forward;
+            self.add_sources(&mut sources, space, Span::all(), forward, None);
+            let merge = Merge {
+                sources,
+                direction: forward,
+            };
+            for (key, value) in merge {
                 match value {
                     Some(value) => batch.put(space, key, value),
                     None => batch.delete(space, key),
@@ -278,75 +295,270 @@ impl Layer {
         }
         batch
     }
-}
 
-/// The rows of one layer in either direction.
-enum LayerRows<'a> {
-    Forward(btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>),
-    Backward(Rev<btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>>),
-}
-
-impl<'a> LayerRows<'a> {
-    fn new(layer: &'a Layer, space: Keyspace, span: Span<'_>, direction: Direction) -> Self {
-        let to = span.to.map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = layer.spaces[space.index()].range::<[u8], _>((Bound::Included(span.from), to));
-        match direction {
-            Direction::Forward => Self::Forward(rows),
-            Direction::Backward => Self::Backward(rows.rev()),
+    fn add_sources<'a>(
+        &'a self,
+        sources: &mut Vec<Source<'a>>,
+        space: Keyspace,
+        span: Span<'_>,
+        direction: Direction,
+        hidden_by: Option<&'a Self>,
+    ) {
+        let rows = &self.spaces[space.index()];
+        let mut add = |rows| {
+            let mut source = Source {
+                layer: self,
+                hidden_by,
+                space,
+                rows,
+                direction,
+                head: None,
+            };
+            source.step();
+            if source.head.is_some() {
+                sources.push(source);
+            }
+        };
+        for stream in &rows.streams {
+            add(SourceRows::Stream(within(stream, span)));
+        }
+        if !rows.others.is_empty() {
+            let to = span.to.map_or(Bound::Unbounded, Bound::Excluded);
+            let others = rows
+                .others
+                .range::<[u8], _>((Bound::Included(span.from), to));
+            add(SourceRows::Others(others));
         }
     }
 }
 
-impl<'a> Iterator for LayerRows<'a> {
-    type Item = LayerRow<'a>;
+/// The rows of a keyspace in one layer.
+///
+/// A queue writes in few ascending streams: what comes is put in at the tail, what goes is removed at the head. Adding to
+/// the end of a list costs a small part of finding a place in a tree, so that only what fits neither stream goes there.
+#[derive(Debug, Default)]
+struct Rows {
+    streams: [Vec<(RowKey, RowAt)>; 2],
+    others: BTreeMap<RowKey, RowAt>,
+}
 
-    fn next(&mut self) -> Option<LayerRow<'a>> {
-        let (key, value) = match self {
-            Self::Forward(rows) => rows.next()?,
-            Self::Backward(rows) => rows.next()?,
+#[derive(Debug, Clone, Copy)]
+struct RowAt {
+    /// Which batch wrote it; of one key the latest counts.
+    batch: usize,
+    /// `None`: it is removed.
+    place: Option<Place>,
+}
+
+/// Where the value of a row lies.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    buffer: usize,
+    start: usize,
+    len: usize,
+}
+
+impl Rows {
+    fn is_empty(&self) -> bool {
+        self.streams.iter().all(Vec::is_empty) && self.others.is_empty()
+    }
+
+    fn get(&self, key: &[u8]) -> Option<RowAt> {
+        let in_stream = |stream: &Vec<(RowKey, RowAt)>| {
+            let found = stream.binary_search_by(|(own, _)| own.as_slice().cmp(key));
+            found.ok().map(|at| stream[at].1)
         };
-        Some((key, value.as_deref()))
+        let in_streams = self.streams.iter().filter_map(in_stream);
+        let in_others = self.others.get(key).copied();
+        in_streams.chain(in_others).max_by_key(|row| row.batch)
+    }
+
+    fn insert(&mut self, key: RowKey, row: RowAt) {
+        for stream in &mut self.streams {
+            match stream.last_mut() {
+                Some((last, at)) if *last == key => {
+                    *at = row;
+                    return;
+                }
+                Some((last, _)) if *last > key => {}
+                _ => {
+                    stream.push((key, row));
+                    return;
+                }
+            }
+        }
+        self.others.insert(key, row);
+    }
+
+    fn remove_range(&mut self, from: &[u8], to: &[u8]) {
+        let span = Span::new(from, to);
+        for stream in &mut self.streams {
+            stream.retain(|(key, _)| !span.contains(key.as_slice()));
+        }
+        self.others.retain(|key, _| !span.contains(key.as_slice()));
     }
 }
 
-/// The rows of both layers; of one key that of the newer, and none of the older that the newer removes as a range.
-struct Merge<'a> {
-    newer: Peekable<LayerRows<'a>>,
-    older: Option<Peekable<LayerRows<'a>>>,
-    hidden_by: &'a Layer,
+/// The part of an ordered list whose keys lie within a span.
+fn within<'a>(stream: &'a [(RowKey, RowAt)], span: Span<'_>) -> &'a [(RowKey, RowAt)] {
+    let from = stream.partition_point(|(key, _)| key.as_slice() < span.from);
+    let to = span.to.map_or(stream.len(), |to| {
+        stream.partition_point(|(key, _)| key.as_slice() < to)
+    });
+    &stream[from..to.max(from)]
+}
+
+/// A key, within the map if it is short: all but those of names and metadata are.
+#[derive(Clone)]
+enum RowKey {
+    Short { len: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+}
+
+/// As many bytes as a long key takes anyway, and more than the keys of items have.
+const SHORT: usize = 22;
+
+impl RowKey {
+    fn new(key: &[u8]) -> Self {
+        match u8::try_from(key.len()) {
+            Ok(len) if key.len() <= SHORT => {
+                let mut bytes = [0; SHORT];
+                bytes[..key.len()].copy_from_slice(key);
+                Self::Short { len, bytes }
+            }
+            _ => Self::Long(key.into()),
+        }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl Borrow<[u8]> for RowKey {
+    fn borrow(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl PartialEq for RowKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for RowKey {}
+
+impl PartialOrd for RowKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RowKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_slice().cmp(other.as_slice())
+    }
+}
+
+impl std::fmt::Debug for RowKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.as_slice().escape_ascii())
+    }
+}
+
+/// One ordered list of a layer.
+struct Source<'a> {
+    layer: &'a Layer,
+    /// The newer layer, whose range removals hide what this one has.
+    hidden_by: Option<&'a Layer>,
     space: Keyspace,
+    rows: SourceRows<'a>,
+    direction: Direction,
+    head: Option<(&'a [u8], RowAt)>,
+}
+
+enum SourceRows<'a> {
+    Stream(&'a [(RowKey, RowAt)]),
+    Others(btree_map::Range<'a, RowKey, RowAt>),
+}
+
+impl<'a> Source<'a> {
+    /// Goes on to the next row that is not hidden.
+    fn step(&mut self) {
+        loop {
+            let next = match (&mut self.rows, self.direction) {
+                (SourceRows::Stream(rows), Direction::Forward) => {
+                    rows.split_first().map(|(first, rest)| {
+                        *rows = rest;
+                        (&first.0, &first.1)
+                    })
+                }
+                (SourceRows::Stream(rows), Direction::Backward) => {
+                    rows.split_last().map(|(last, rest)| {
+                        *rows = rest;
+                        (&last.0, &last.1)
+                    })
+                }
+                (SourceRows::Others(rows), Direction::Forward) => rows.next(),
+                (SourceRows::Others(rows), Direction::Backward) => rows.next_back(),
+            };
+            self.head = next.map(|(key, row)| (key.as_slice(), *row));
+            let is_hidden = |(key, _): &(&[u8], RowAt)| {
+                self.hidden_by
+                    .is_some_and(|newer| newer.removes(self.space, key))
+            };
+            if !self.head.as_ref().is_some_and(is_hidden) {
+                return;
+            }
+        }
+    }
+
+    /// Which of two rows of one key is the newer.
+    fn age(&self, row: RowAt) -> (bool, usize) {
+        (self.hidden_by.is_none(), row.batch)
+    }
+}
+
+/// The rows of several sources in order; of one key the newest.
+struct Merge<'a> {
+    sources: Vec<Source<'a>>,
     direction: Direction,
 }
 
 impl<'a> Iterator for Merge<'a> {
-    type Item = LayerRow<'a>;
+    type Item = (&'a [u8], Option<&'a [u8]>);
 
-    fn next(&mut self) -> Option<LayerRow<'a>> {
-        let Some(older) = &mut self.older else {
-            return self.newer.next();
-        };
-        loop {
-            let Some((key, _)) = older.peek() else {
-                return self.newer.next();
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut first: Option<(&'a [u8], RowAt, usize)> = None;
+        for (at, source) in self.sources.iter().enumerate() {
+            let Some((key, row)) = source.head else {
+                continue;
             };
-            let order = self.newer.peek().map(|(newer, _)| match self.direction {
-                Direction::Forward => (*newer).cmp(key),
-                Direction::Backward => (*key).cmp(newer),
-            });
-            match order {
-                Some(std::cmp::Ordering::Less) => return self.newer.next(),
-                Some(std::cmp::Ordering::Equal) => {
-                    older.next();
-                    return self.newer.next();
-                }
-                Some(std::cmp::Ordering::Greater) | None => {
-                    let (key, value) = older.next()?;
-                    if !self.hidden_by.removes(self.space, key) {
-                        return Some((key, value));
-                    }
-                }
+            let Some((first_key, first_row, first_at)) = first else {
+                first = Some((key, row, at));
+                continue;
+            };
+            let order = match self.direction {
+                Direction::Forward => key.cmp(first_key),
+                Direction::Backward => first_key.cmp(key),
+            };
+            let is_newer = || source.age(row) > self.sources[first_at].age(first_row);
+            if order == Ordering::Less || order == Ordering::Equal && is_newer() {
+                first = Some((key, row, at));
             }
         }
+        let (key, row, at) = first?;
+        let value = self.sources[at].layer.value(row.place);
+        for source in &mut self.sources {
+            if source.head.is_some_and(|(other, _)| other == key) {
+                source.step();
+            }
+        }
+        Some((key, value))
     }
 }
 

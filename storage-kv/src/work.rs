@@ -61,6 +61,8 @@ pub(crate) struct Work<'a, E> {
     /// The partition's, as they will be.
     pub(crate) counters: Counters,
     rows: Rows,
+    /// The row that is being encoded.
+    scratch: Writer,
     items: BTreeMap<u64, Touched>,
     keys: BTreeMap<Vec<u8>, DedupKey>,
     /// Whether there is something that watchers are to be woken for.
@@ -119,6 +121,7 @@ impl<'a, E: OrderedKv> Work<'a, E> {
             due_before: counters.next_due(),
             counters,
             rows: Rows::default(),
+            scratch: Writer::with_capacity(128),
             items: BTreeMap::new(),
             keys: BTreeMap::new(),
             born: BTreeMap::new(),
@@ -529,7 +532,8 @@ impl<'a, E: OrderedKv> Work<'a, E> {
             rows.delete(Keyspace::Ready, &old_place);
         }
         if let (Some(new_place), Some(new)) = (new_place, new) {
-            rows.put_row(Keyspace::Ready, &new_place, &ReadyRow::of(id, new).encode());
+            ReadyRow::of(id, new).encode_into(self.scratch.reset());
+            rows.put_row(Keyspace::Ready, &new_place, &self.scratch);
         }
 
         let due = |item: &Item| item.due().map(|(kind, at)| keys::due(part, kind, at, id));
@@ -566,7 +570,10 @@ impl<'a, E: OrderedKv> Work<'a, E> {
         }
 
         match new {
-            Some(new) if !new.is_fresh => rows.put_row(Keyspace::States, &key, &new.encode()),
+            Some(new) if !new.is_fresh => {
+                new.encode_into(self.scratch.reset());
+                rows.put_row(Keyspace::States, &key, &self.scratch);
+            }
             Some(_) => {}
             None => {
                 if old.is_some_and(|old| !old.is_fresh) {
@@ -614,12 +621,16 @@ impl ReadyRow {
 
     pub(crate) fn encode(&self) -> Writer {
         let mut row = Writer::with_capacity(24);
+        self.encode_into(&mut row);
+        row
+    }
+
+    fn encode_into(&self, row: &mut Writer) {
         let flags = u8::from(self.is_fresh) | u8::from(self.expire_at.is_some()) << 1;
         row.u64(self.id).u8(flags).u32(self.payload_len);
         if let Some(at) = self.expire_at {
             row.i64(at.as_micros());
         }
-        row
     }
 
     pub(crate) fn decode(row: &[u8]) -> Option<Self> {

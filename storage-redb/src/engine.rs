@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use redb::{
-    Database, Durability, ReadOnlyTable, ReadTransaction, TableDefinition, WriteTransaction,
+    Database, Durability, ReadOnlyTable, ReadTransaction, ReadableTable as _, TableDefinition,
+    WriteTransaction,
 };
 use storage_api::Direction;
 use storage_kv::{
@@ -40,6 +41,10 @@ const CHECK_BYTES_MAX: u64 = 16 << 20;
 
 /// From this many new neighbours on, rows are put in through a cursor.
 const CURSOR_ROWS_MIN: usize = 4;
+
+/// Removals are tried together at once, then so many at a time, and never fewer than the other.
+const NEIGHBOURS: usize = 64;
+const NEIGHBOURS_MIN: usize = 4;
 
 /// One redb file.
 #[derive(Debug)]
@@ -252,6 +257,11 @@ fn apply(
             let mut rows = run;
             while let Some((key, value)) = rows.first() {
                 let Some(value) = value else {
+                    let removed = remove_neighbours(&mut table, rows, &mut live)?;
+                    if removed > 0 {
+                        rows = &rows[removed..];
+                        continue;
+                    }
                     let old = table.remove(*key)?;
                     let old = old.map(|old| (key.len() + old.value().len()) as u64);
                     live = live.saturating_sub(old.unwrap_or(0));
@@ -307,6 +317,42 @@ fn put_neighbours(
     }
     cursor.close()?;
     Ok(put)
+}
+
+/// Removes the first of some ordered keys in one go, if the table has next to nothing else between them; the answer is how
+/// many those are. One by one costs up to ten times as much.
+fn remove_neighbours(
+    table: &mut redb::Table<'_, Bytes, Bytes>,
+    rows: &[(&[u8], Option<&[u8]>)],
+    live: &mut u64,
+) -> Result<usize, redb::Error> {
+    for len in [rows.len(), NEIGHBOURS.min(rows.len())] {
+        if len < NEIGHBOURS_MIN {
+            return Ok(0);
+        }
+        let (first, last) = (rows[0].0, rows[len - 1].0);
+        let between = || (Bound::Included(first), Bound::Included(last));
+        // A step of a scan costs a small part of a removal.
+        let others_max = len + len / 2;
+        let found = table
+            .range::<&[u8]>(between())?
+            .take(others_max + 1)
+            .count();
+        if found > others_max {
+            continue;
+        }
+        let mut keys = rows[..len].iter().map(|(key, _)| *key).peekable();
+        table.retain_in::<&[u8], _>(between(), |key, value| {
+            while keys.next_if(|wanted| *wanted < key).is_some() {}
+            let is_removed = keys.next_if(|wanted| *wanted == key).is_some();
+            if is_removed {
+                *live = live.saturating_sub((key.len() + value.len()) as u64);
+            }
+            !is_removed
+        })?;
+        return Ok(len);
+    }
+    Ok(0)
 }
 
 struct Snapshot {

@@ -1,0 +1,138 @@
+use storage_api::{
+    Count, ItemStore, LeaseRequest, PartitionConfig, PartitionStore, Receipts, Retries, Retry,
+    RetryTo, StorageBackend,
+};
+use storage_kv::{KvBackend, SimDisk};
+
+use crate::watched::{Watch, WatchedKv, at, batch, home, open};
+
+const BATCH: usize = 100;
+
+async fn lease(backend: &KvBackend<WatchedKv>, count: usize) -> Receipts {
+    let request = LeaseRequest::new(at(1), at(1000), Count::new(count).unwrap());
+    backend.lease(&home(), request).await.unwrap().receipts()
+}
+
+/// A backend with so many ready items, behind as many that were completed, and with as many leased.
+async fn deep(watch: &Watch, depth: usize) -> KvBackend<WatchedKv> {
+    let backend = open(&SimDisk::new(), watch);
+    let config = PartitionConfig::default();
+    backend.create_partition(&home(), config).await.unwrap();
+    for _ in 0..3 * depth / BATCH {
+        backend.produce(&home(), batch(BATCH)).await.unwrap();
+    }
+    for _ in 0..depth / BATCH {
+        let receipts = lease(&backend, BATCH).await;
+        backend.complete(&home(), receipts).await.unwrap();
+        lease(&backend, BATCH).await;
+    }
+    backend
+}
+
+/// How many rows each operation reads, at that depth.
+async fn rows_read(depth: usize) -> Vec<(&'static str, u64)> {
+    let watch = Watch::default();
+    let backend = deep(&watch, depth).await;
+    let mut costs = Vec::new();
+    let mut note = |what| {
+        costs.push((
+            what,
+            watch.rows_read.swap(0, std::sync::atomic::Ordering::SeqCst),
+        ))
+    };
+    note("before");
+
+    backend.produce(&home(), batch(BATCH)).await.unwrap();
+    note("produce");
+    let receipts = lease(&backend, BATCH).await;
+    note("lease");
+    backend
+        .extend(&home(), receipts.clone(), at(2000))
+        .await
+        .unwrap();
+    note("extend");
+    let retries = receipts
+        .iter()
+        .map(|receipt| Retry::new(*receipt, RetryTo::Now));
+    let retries = Retries::new(retries.collect()).unwrap();
+    backend.retry(&home(), at(2), retries).await.unwrap();
+    note("retry");
+    let receipts = lease(&backend, BATCH).await;
+    note("lease again");
+    backend.complete(&home(), receipts).await.unwrap();
+    note("complete");
+    backend.maintain(&home(), at(3), Count::MAX).await.unwrap();
+    note("maintain with nothing due");
+    backend
+        .maintain(&home(), at(1000), Count::new(BATCH).unwrap())
+        .await
+        .unwrap();
+    note("maintain");
+    backend.stats(&home()).await.unwrap();
+    note("stats");
+    costs.remove(0);
+    costs
+}
+
+#[tokio::test]
+async fn no_operation_reads_more_in_a_deep_queue() {
+    let shallow = rows_read(300).await;
+    let deep = rows_read(30_000).await;
+
+    assert_eq!(shallow, deep);
+    for (what, rows) in shallow {
+        assert!(rows <= 3 * BATCH as u64 + 10, "{what} reads {rows} rows");
+    }
+}
+
+#[tokio::test]
+async fn opening_reads_the_same_however_deep_a_queue_is() {
+    let mut read = Vec::new();
+    for depth in [300, 30_000] {
+        let (disk, watch) = (SimDisk::new(), Watch::default());
+        let backend = open(&disk, &watch);
+        let config = PartitionConfig::default();
+        backend.create_partition(&home(), config).await.unwrap();
+        for _ in 0..depth / BATCH {
+            backend.produce(&home(), batch(BATCH)).await.unwrap();
+        }
+        backend.close().await.unwrap();
+        let before = watch.read();
+
+        let backend = open(&disk, &watch);
+        let after_opening = watch.read() - before;
+        lease(&backend, 1).await;
+
+        read.push((after_opening, watch.read() - before));
+    }
+
+    assert_eq!(read[0], read[1]);
+    assert!(read[0].0 <= 5, "{read:?}");
+}
+
+#[tokio::test]
+async fn each_item_costs_at_most_four_rows_a_step() {
+    let watch = Watch::default();
+    let backend = deep(&watch, 300).await;
+    let mut before = watch.written();
+    let mut written = |what: &str| {
+        let rows = watch.written() - before;
+        before = watch.written();
+        let items = BATCH as u64;
+        assert!(
+            rows <= 4 * items,
+            "{what} writes {rows} rows for {items} items"
+        );
+        rows
+    };
+
+    backend.produce(&home(), batch(BATCH)).await.unwrap();
+    let produced = written("produce");
+    let receipts = lease(&backend, BATCH).await;
+    let leased = written("lease");
+    backend.complete(&home(), receipts).await.unwrap();
+    let completed = written("complete");
+
+    // One row more: the counters.
+    assert_eq!((produced, leased, completed), (201, 301, 301));
+}

@@ -1,0 +1,7 @@
+//! Stories of the core: what it costs, what damage does, who shares a sync, whose a directory is.
+
+mod costs;
+mod damage;
+mod places;
+mod syncs;
+mod watched;
