@@ -33,7 +33,7 @@
 //! | `registry` | which drivers there are, and how a file is opened |
 //! | `yaml`, `node` | how text becomes values that know their place |
 //! | `document`, `units` | what may stand in a file |
-//! | `driver`, `memory` | what a driver sees of its `config:`, and what it makes of it |
+//! | `driver`, `memory`, `redb` | what a driver sees of its `config:`, and what it makes of it |
 //! | `open`, `opened`, `queues` | what a file becomes |
 //! | `error` | what is wrong, and where |
 
@@ -46,6 +46,8 @@ mod node;
 mod open;
 mod opened;
 mod queues;
+#[cfg(feature = "redb")]
+mod redb;
 mod registry;
 mod units;
 mod yaml;

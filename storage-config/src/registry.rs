@@ -14,7 +14,7 @@ use crate::opened::Opened;
 use crate::yaml::{self, FILE_BYTES_MAX};
 
 /// Drivers that this crate can name, and the cargo feature that compiles each in.
-const BUILT_IN: [(&str, &str); 1] = [("memory", "memory")];
+const BUILT_IN: [(&str, &str); 2] = [("memory", "memory"), ("redb", "redb")];
 
 /// Makes a plan of a `config:`.
 type Factory = dyn Fn(&DriverConfig<'_>) -> Result<Plan, ConfigError> + Send + Sync;
@@ -62,13 +62,16 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The drivers that are compiled in: `memory` with the feature of that name, which is on by default.
+    /// The drivers that are compiled in: `memory` and `redb`, each with the feature of its name, both on by
+    /// default.
     pub fn builtin() -> Self {
         let registry = Self {
             factories: BTreeMap::new(),
         };
         #[cfg(feature = "memory")]
         let registry = registry.with("memory", crate::memory::plan);
+        #[cfg(feature = "redb")]
+        let registry = registry.with("redb", crate::redb::plan);
         registry
     }
 

@@ -61,11 +61,11 @@ async fn unknown_words_name_the_place_and_the_nearest_known_one() {
         ),
         (
             with("driver: memory", "driver: memroy"),
-            ":2:11: unknown driver «memroy»; known here are memory; did you mean «memory»?",
+            ":2:11: unknown driver «memroy»; known here are memory, redb; did you mean «memory»?",
         ),
         (
-            with("    driver: memory", "    driver: redb"),
-            ":5:13: unknown driver «redb»; known here are memory",
+            with("    driver: memory", "    driver: rocks"),
+            ":5:13: unknown driver «rocks»; known here are memory, redb",
         ),
         (
             with(

@@ -248,7 +248,7 @@ partition-storage: [{ name: a, driver: memory }]
 
     assert_eq!(
         refusal,
-        "queue.yaml:2:26: unknown driver «shlef»; known here are memory, shelf; did you mean «shelf»?"
+        "queue.yaml:2:26: unknown driver «shlef»; known here are memory, redb, shelf; did you mean «shelf»?"
     );
 }
 
