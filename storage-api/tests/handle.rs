@@ -5,7 +5,8 @@ use std::time::Duration;
 use storage_api::{
     CommitOutcome, DeadReason, Error, ErrorKind, Holder, ItemState, KeyRange, LeaseOptions,
     ListRequest, Maintainer, ManualClock, Mode, NewItem, Operation, Partition, PartitionConfig,
-    Refusal, Result, RetryHint, State, States, StepFailure, Storage, Timestamp, Transaction,
+    PartitionId, PartitionInfo, PartitionStore, Refusal, Result, RetryHint, State, States,
+    StepFailure, Storage, Timestamp, Transaction, async_trait, forward_backend,
 };
 use storage_memory::MemoryBackend;
 use tokio::task::JoinHandle;
@@ -345,25 +346,45 @@ async fn pages_continue_after_an_error() {
     assert!(pages.next().await.unwrap().is_none());
 }
 
+/// Lets others go on between a look at a partition and what follows from it.
+#[derive(Debug)]
+struct Hesitant(MemoryBackend);
+
+#[async_trait]
+impl PartitionStore for Hesitant {
+    forward_backend!(PartitionStore => 0, except [partition]);
+
+    async fn partition(&self, id: &PartitionId) -> Result<PartitionInfo> {
+        let info = self.0.partition(id).await;
+        tokio::task::yield_now().await;
+        info
+    }
+}
+
+forward_backend!(impl ItemStore for Hesitant => 0);
+forward_backend!(impl MetadataStore for Hesitant => 0);
+forward_backend!(impl StorageBackend for Hesitant => 0);
+
 #[tokio::test]
 async fn concurrent_updates_of_a_configuration_are_all_kept() {
-    let (partition, _clock) = partition().await;
+    let storage = Storage::new(Hesitant(MemoryBackend::new()));
+    let config = PartitionConfig::default();
+    let partition = storage.create_partition(("q", 0), config).await.unwrap();
+    let add_one = |config: PartitionConfig| {
+        let items_max = config.items_max();
+        config.with_items_max(items_max + 1)
+    };
+
     let adding = (0..10).map(|_| {
         let partition = partition.clone();
-        tokio::spawn(async move {
-            partition
-                .update(|config| {
-                    let items = config.items_max();
-                    config.with_items_max(items + 1)
-                })
-                .await
-        })
+        tokio::spawn(async move { partition.update(add_one).await })
     });
     for task in adding.collect::<Vec<_>>() {
         task.await.unwrap().unwrap();
     }
 
-    assert_eq!(partition.info().await.unwrap().config.items_max(), 10);
+    let config = partition.info().await.unwrap().config;
+    assert_eq!(config.items_max(), 10);
 }
 
 #[tokio::test]
