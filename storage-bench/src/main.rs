@@ -6,6 +6,7 @@
 
 mod baseline;
 mod drivers;
+mod engine;
 mod measure;
 mod report;
 
@@ -31,6 +32,10 @@ struct Arguments {
     /// The drivers to measure, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_value = "memory")]
     drivers: Vec<Driver>,
+
+    /// Instead of the drivers, measures what the memory engine promises beyond rates
+    #[arg(long)]
+    engine: bool,
 
     /// Writes the rows to this file, as a JSON array
     #[arg(long, value_name = "FILE")]
@@ -63,6 +68,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Plan::full()
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    if arguments.engine {
+        let findings = runtime.block_on(engine::measure(arguments.quick))?;
+        engine::write(&findings, &mut std::io::stdout().lock())?;
+        return Ok(());
+    }
     let mut rows = Vec::new();
     for driver in &arguments.drivers {
         rows.extend(runtime.block_on(measure::measure(*driver, &plan))?);

@@ -11,11 +11,12 @@ use storage_api::{
     ErrorKind, Health, Object, Operation, PartitionId, Result, StorageBackend, Usage,
 };
 
+use crate::account::PARTITION_BYTES;
 use crate::budget::Budget;
 use crate::config::MemoryConfig;
 use crate::metadata::Metadata;
 use crate::numbers::Counter;
-use crate::partition::{PARTITION_BYTES, Partition};
+use crate::partition::Partition;
 
 /// From this many items on a partition is dropped by a thread of its own, so that no caller waits for it.
 const DROPPED_IN_PLACE_ITEMS_MAX: u64 = 10_000;

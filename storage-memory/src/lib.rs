@@ -1,21 +1,25 @@
 //! The storage contract in memory: for tests, caches and queues that may go with their process.
 //!
-//! [`MemoryBackend`] keeps every order that an operation needs as an index of its own, so that leasing, completing,
-//! retrying, maintaining and counting cost at a million items what they cost at a thousand. Its durability is
-//! [`None`](storage_api::Durability::None).
+//! [`MemoryBackend`] is built like a log: records are appended to segments and read where they lie, the state of an item
+//! is a slot of 36 bytes found from its id by subtraction, and the order of ready items is a list of runs. What an
+//! operation costs does not depend on how deep the queue is. With [`MemoryConfig::max_memory`] a limit holds over
+//! everything. Its durability is [`None`](storage_api::Durability::None).
 //!
 //! | file | question |
 //! |---|---|
-//! | `backend` | what is opened, who may enter, how it closes |
+//! | `backend`, `config`, `report` | what is opened and how, who may enter, how it closes, what it tells of its memory |
 //! | `partition` | what a partition consists of, and how an item enters, changes and leaves |
-//! | `index` | in which orders items are found, and what is kept about them |
-//! | `dedup` | which dedup keys are taken, and until when |
+//! | `log`, `segment`, `compaction` | where the records are, and how their memory is used again |
+//! | `slot`, `slots` | what is kept of an item, and where that is |
+//! | `ready`, `leases`, `dedup` | in which order items are leased, who has leased what until when, which keys are taken |
+//! | `account`, `budget`, `demand`, `footprint`, `overflow` | how much memory is taken, what something will take, what goes to make room |
 //! | `produce`, `lease`, `finish`, `time`, `remove`, `listing`, `restore` | what each operation does to a partition |
-//! | `capacity` | whether there is room for what is to be stored |
+//! | `capacity` | whether the limits of a partition leave room |
 //! | `metadata`, `commit` | what stands beside the items, and what changes together |
 //! | `partition_store`, `item_store`, `metadata_store` | which operation of the traits goes where |
-//! | `number_set`, `numbers` | sets of numbers, and numbers that are given out once |
+//! | `number_set`, `slab`, `numbers` | sets of numbers, numbered places, and numbers that are given out once |
 
+mod account;
 #[cfg(test)]
 mod agreement;
 mod backend;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use storage_api::{
     DeadPolicy, DeadReason, Error, ErrorKind, ItemEntry, ItemId, ItemState, Mode, Note, Operation,
@@ -12,8 +11,6 @@ use storage_api::{
 
 use crate::budget::Budget;
 use crate::dedup::DedupKeys;
-use crate::demand::{Demand, LEASE_PROMISE_BYTES};
-use crate::footprint::map_bytes;
 use crate::lease::Choice;
 use crate::leases::Leases;
 use crate::log::Log;
@@ -41,7 +38,7 @@ pub(crate) struct Partition {
     pub(crate) scheduled: DueOrder,
     pub(crate) leases: Leases,
     pub(crate) notes: BTreeMap<u64, Note>,
-    note_bytes: u64,
+    pub(crate) note_bytes: u64,
     pub(crate) keys: DedupKeys,
     pub(crate) choice: Choice,
     /// Sums by state; the times of the first items are left open.
@@ -55,9 +52,6 @@ pub(crate) struct Partition {
     /// What the budget was told that this partition takes.
     pub(crate) charged: u64,
 }
-
-/// What a partition takes that holds nothing.
-pub(crate) const PARTITION_BYTES: u64 = 1024;
 
 /// What those who watch a partition care for (clause WAKE-1).
 #[derive(Debug, Clone, Copy)]
@@ -475,11 +469,6 @@ impl Partition {
         }
     }
 
-    /// The bytes of records: the blocks that they are in, and what describes those.
-    pub(crate) fn record_bytes(&self) -> u64 {
-        self.log.bytes()
-    }
-
     /// An item joins or leaves the sums of a state; the time is its due time.
     pub(crate) fn count(&mut self, state: State, tally: &Tally, joins: bool) {
         let sums = self.sums.state_mut(state);
@@ -494,91 +483,6 @@ impl Partition {
             sums.created_at_sum -= tally.created_at_sum;
             sums.due_at_sum -= tally.due_at_sum;
         }
-    }
-
-    /// The bytes of slots, orders, leases, keys and notes.
-    pub(crate) fn index_bytes(&self) -> u64 {
-        self.bytes_by_kind()[1..].iter().sum()
-    }
-
-    /// The bytes of records, slots, orders, leases, keys and notes.
-    pub(crate) fn bytes_by_kind(&self) -> [u64; 6] {
-        let due = self.expiring.len() + self.scheduled.len();
-        [
-            self.record_bytes(),
-            self.slots.bytes(),
-            self.ready.bytes() + map_bytes::<(Timestamp, ItemId), ()>(due),
-            self.leases.bytes(),
-            self.keys.bytes(),
-            map_bytes::<u64, Note>(self.notes.len()) + self.note_bytes,
-        ]
-    }
-
-    /// What counts against the limit: everything that is taken, and what its items may need to be leased.
-    fn charge(&self) -> u64 {
-        let leases = self.leases.bytes();
-        let promised = LEASE_PROMISE_BYTES * self.sums.items();
-        PARTITION_BYTES + self.record_bytes() + self.index_bytes() - leases + leases.max(promised)
-    }
-
-    /// Tells the budget what is taken now. Without a limit nobody asks.
-    pub(crate) fn settle(&mut self) {
-        if self.budget.limit().is_some() {
-            let charge = self.charge();
-            self.budget.settle(self.charged, charge);
-            self.charged = charge;
-        }
-    }
-
-    /// Sets aside what items need that are going to be stored, and makes room for them where the policy says so.
-    ///
-    /// What was set aside counts as taken by the partition until it [settles](Self::settle).
-    pub(crate) fn reserve(
-        &mut self,
-        operation: Operation,
-        demand: impl Fn(&Self) -> Demand,
-        dropping_at: Option<Timestamp>,
-    ) -> Result<()> {
-        if self.budget.limit().is_none() {
-            return Ok(());
-        }
-        let budget = self.budget.clone();
-        let mut is_trimmed = false;
-        loop {
-            let growth = demand(self).growth_max(self);
-            if budget.reserve(growth) {
-                self.charged += growth;
-                return Ok(());
-            }
-            if !is_trimmed {
-                is_trimmed = true;
-                self.compact_all();
-                self.log.trim();
-                self.settle();
-                continue;
-            }
-            // Nothing is lost for a produce that would be refused all the same.
-            let leased = self.sums.leased;
-            let kept = leased.bytes + (256 + LEASE_PROMISE_BYTES) * leased.items;
-            let droppable = self.charged.saturating_sub(kept);
-            let is_hopeless =
-                budget.taken().saturating_sub(droppable) + growth > budget.soft_limit();
-            let has_dropped = !is_hopeless
-                && dropping_at.is_some_and(|now| self.drop_some(&budget, now, u64::MAX));
-            if !has_dropped {
-                budget.rejected.fetch_add(1, Ordering::Relaxed);
-                return Err(self.capacity_exceeded(operation, budget.refusal(growth)));
-            }
-            is_trimmed = false;
-        }
-    }
-
-    /// Gives back the memory that is kept to be used again.
-    pub(crate) fn trim(&mut self) {
-        self.log.trim();
-        self.slots.trim();
-        self.ready.trim();
-        self.leases.trim();
     }
 }
 

@@ -11,9 +11,10 @@ use storage_api::{
     UpdateOutcome, Version,
 };
 
+use crate::account::PARTITION_BYTES;
 use crate::backend::{MemoryBackend, discard};
 use crate::numbers::Counter;
-use crate::partition::{PARTITION_BYTES, Partition};
+use crate::partition::Partition;
 
 #[async_trait]
 impl PartitionStore for MemoryBackend {

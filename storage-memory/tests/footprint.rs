@@ -229,6 +229,26 @@ fn fifo_copies_nothing_and_random_completion_at_most_two_bytes_per_byte() {
 }
 
 #[test]
+fn a_shallow_queue_worked_off_in_order_copies_nothing_either() {
+    let _alone = alone();
+    for depth in [0, 1, 10, 100, 1000, 3000] {
+        for batch in [1, 7, 1000] {
+            let place = Place::new();
+            place.produce(depth, |_| 100);
+
+            for _ in 0..20_000 / batch {
+                place.produce(batch, mixed);
+                let receipts = place.lease(batch).receipts();
+                place.complete(receipts);
+            }
+
+            let moved = place.backend.report().unwrap().moved_bytes;
+            assert_eq!(moved, 0, "depth {depth}, batch {batch}");
+        }
+    }
+}
+
+#[test]
 fn a_thousand_instances_take_kilobytes_each() {
     let _alone = alone();
     let before = live_bytes();

@@ -1,0 +1,104 @@
+//! What a partition takes of the memory, and what it sets aside before it grows.
+
+use std::sync::atomic::Ordering;
+
+use storage_api::{ItemId, Note, Operation, Result, Timestamp};
+
+use crate::demand::{Demand, LEASE_PROMISE_BYTES};
+use crate::footprint::map_bytes;
+use crate::partition::Partition;
+
+/// What a partition takes that holds nothing.
+pub(crate) const PARTITION_BYTES: u64 = 1024;
+
+impl Partition {
+    /// The bytes of records: the blocks that they are in, and what describes those.
+    pub(crate) fn record_bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+
+    /// The bytes of slots, orders, leases, keys and notes.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.bytes_by_kind()[1..].iter().sum()
+    }
+
+    /// The bytes of records, slots, orders, leases, keys and notes.
+    pub(crate) fn bytes_by_kind(&self) -> [u64; 6] {
+        let due = self.expiring.len() + self.scheduled.len();
+        [
+            self.record_bytes(),
+            self.slots.bytes(),
+            self.ready.bytes() + map_bytes::<(Timestamp, ItemId), ()>(due),
+            self.leases.bytes(),
+            self.keys.bytes(),
+            map_bytes::<u64, Note>(self.notes.len()) + self.note_bytes,
+        ]
+    }
+
+    /// What counts against the limit: everything that is taken, and what its items may need to be leased.
+    fn charge(&self) -> u64 {
+        let leases = self.leases.bytes();
+        let promised = LEASE_PROMISE_BYTES * self.sums.items();
+        PARTITION_BYTES + self.record_bytes() + self.index_bytes() - leases + leases.max(promised)
+    }
+
+    /// Tells the budget what is taken now. Without a limit nobody asks.
+    pub(crate) fn settle(&mut self) {
+        if self.budget.limit().is_some() {
+            let charge = self.charge();
+            self.budget.settle(self.charged, charge);
+            self.charged = charge;
+        }
+    }
+
+    /// Sets aside what items need that are going to be stored, and makes room for them where the policy says so.
+    ///
+    /// What was set aside counts as taken by the partition until it [settles](Self::settle).
+    pub(crate) fn reserve(
+        &mut self,
+        operation: Operation,
+        demand: impl Fn(&Self) -> Demand,
+        dropping_at: Option<Timestamp>,
+    ) -> Result<()> {
+        if self.budget.limit().is_none() {
+            return Ok(());
+        }
+        let budget = self.budget.clone();
+        let mut is_trimmed = false;
+        loop {
+            let growth = demand(self).growth_max(self);
+            if budget.reserve(growth) {
+                self.charged += growth;
+                return Ok(());
+            }
+            if !is_trimmed {
+                is_trimmed = true;
+                self.compact_all();
+                self.log.trim();
+                self.settle();
+                continue;
+            }
+            // Nothing is lost for a produce that would be refused all the same.
+            let leased = self.sums.leased;
+            let kept = leased.bytes + (256 + LEASE_PROMISE_BYTES) * leased.items;
+            let droppable = self.charged.saturating_sub(kept);
+            let is_hopeless =
+                budget.taken().saturating_sub(droppable) + growth > budget.soft_limit();
+            let has_dropped = !is_hopeless
+                && dropping_at.is_some_and(|now| self.drop_some(&budget, now, u64::MAX));
+            if !has_dropped {
+                budget.rejected.fetch_add(1, Ordering::Relaxed);
+                return Err(self.capacity_exceeded(operation, budget.refusal(growth)));
+            }
+            is_trimmed = false;
+        }
+    }
+
+    /// Gives back the memory that is kept to be used again.
+    pub(crate) fn trim(&mut self) {
+        self.log.trim();
+        self.slots.trim();
+        self.ready.trim();
+        self.leases.trim();
+    }
+}
