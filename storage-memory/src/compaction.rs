@@ -13,7 +13,9 @@ const STEP_BYTES_MAX: usize = 64 << 10;
 impl Partition {
     /// A bounded piece of work, if there is any.
     pub(crate) fn compact_step(&mut self) {
-        self.compact(SPARSE_SEGMENTS_MAX, STEP_ITEMS_MAX, STEP_BYTES_MAX);
+        if self.log.has_sparse(SPARSE_SEGMENTS_MAX) {
+            self.compact(SPARSE_SEGMENTS_MAX, STEP_ITEMS_MAX, STEP_BYTES_MAX);
+        }
     }
 
     /// Compacts everything that is less than half full.

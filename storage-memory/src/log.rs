@@ -250,6 +250,11 @@ impl Log {
         self.moved_bytes
     }
 
+    /// Whether there are more than `left` sparse segments.
+    pub(crate) fn has_sparse(&self, left: usize) -> bool {
+        self.sparse.len() > left
+    }
+
     /// An id whose record is in the oldest of more than `left` sparse segments, or was.
     pub(crate) fn next_sparse(&mut self, left: usize) -> Option<(u32, u64)> {
         while self.sparse.len() > left {
