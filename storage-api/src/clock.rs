@@ -13,9 +13,24 @@ use crate::time::Timestamp;
 #[async_trait]
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The time now.
+    ///
+    /// ```
+    /// use storage_api::{Clock, SystemClock, Timestamp};
+    ///
+    /// assert!(SystemClock.now() > Timestamp::EPOCH);
+    /// ```
     fn now(&self) -> Timestamp;
 
     /// Returns when [`now`](Self::now) is at least `deadline`. Dropping the future has no effect.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use storage_api::{Clock, ManualClock, Timestamp};
+    ///
+    /// let clock = ManualClock::new(Timestamp::from_secs(5));
+    /// clock.sleep_until(Timestamp::from_secs(5)).await; // has come already
+    /// # }
+    /// ```
     async fn sleep_until(&self, deadline: Timestamp);
 }
 
