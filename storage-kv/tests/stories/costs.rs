@@ -38,7 +38,7 @@ async fn rows_read(depth: usize) -> Vec<(&'static str, u64)> {
         costs.push((
             what,
             watch.rows_read.swap(0, std::sync::atomic::Ordering::SeqCst),
-        ))
+        ));
     };
     note("before");
 

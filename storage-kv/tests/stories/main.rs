@@ -1,4 +1,5 @@
 //! Stories of the core: what it costs, what damage does, who shares a sync, whose a directory is.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod costs;
 mod damage;
