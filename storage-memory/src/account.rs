@@ -51,6 +51,16 @@ impl Partition {
         }
     }
 
+    /// Fails, where that is looked at, if more was taken than had been set aside.
+    pub(crate) fn assert_reserved(&self) {
+        debug_assert!(
+            self.budget.limit().is_none() || self.charge() <= self.charged,
+            "{} bytes were set aside and {} taken",
+            self.charged,
+            self.charge()
+        );
+    }
+
     /// Sets aside what items need that are going to be stored, and makes room for them where the policy says so.
     ///
     /// What was set aside counts as taken by the partition until it [settles](Self::settle).

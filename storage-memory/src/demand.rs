@@ -1,9 +1,12 @@
 //! How much memory something needs at most before it is stored.
 
+use std::collections::BTreeSet;
+
 use storage_api::{ItemEntry, ItemId, Note, RecordView, SealedBatch, Timestamp};
 
 use crate::footprint::map_bytes;
 use crate::partition::Partition;
+use crate::slots::CHUNK_SLOTS;
 
 /// What a living item may need later beyond what it takes now: a lease of its own with a timer.
 pub(crate) const LEASE_PROMISE_BYTES: u64 = 120;
@@ -21,6 +24,8 @@ pub(crate) struct Demand {
     last_priority: Option<u8>,
     /// Bytes of what belongs to some items only: places in due orders, keys, notes.
     extra: u64,
+    /// How many chunks of slots restored items need; produced ones go behind the last.
+    chunks: Option<u64>,
 }
 
 impl Demand {
@@ -46,7 +51,14 @@ impl Demand {
     }
 
     pub(crate) fn of_entries(entries: &[ItemEntry]) -> Self {
-        let mut demand = Self::default();
+        let chunks: BTreeSet<u64> = entries
+            .iter()
+            .map(|entry| entry.id.get() / CHUNK_SLOTS)
+            .collect();
+        let mut demand = Self {
+            chunks: Some(chunks.len() as u64),
+            ..Self::default()
+        };
         for entry in entries {
             demand.add(entry.record.view());
             // Restored items stand in no order: each may start a run, and need a place in a due order.
@@ -85,8 +97,13 @@ impl Demand {
         if self.items == 0 {
             return 0;
         }
+        let next = partition.ids.last() + 1;
+        let slots = match self.chunks {
+            Some(chunks) => partition.slots.growth_of_chunks_max(chunks),
+            None => partition.slots.growth_max(next, self.items),
+        };
         partition.log.growth_max(self.bytes, self.largest)
-            + partition.slots.growth_max(self.items)
+            + slots
             + partition.ready.growth_max(self.turns)
             + self.extra
             + LEASE_PROMISE_BYTES * self.items

@@ -52,7 +52,9 @@ impl Partition {
         self.make_room(batch)?;
         let demand = |partition: &Self| Demand::of_batch(partition, batch);
         self.reserve(Operation::Produce, demand, Some(batch.now()))?;
-        Ok(self.store(batch))
+        let produced = self.store(batch);
+        self.assert_reserved();
+        Ok(produced)
     }
 
     /// Makes sure that the limits of the partition hold, by dropping other items where that was asked for.

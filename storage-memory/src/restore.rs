@@ -34,6 +34,7 @@ impl Partition {
             }
             self.restore_one(entry);
         }
+        self.assert_reserved();
         self.ids.raise(floors.id().map_or(0, u64::from));
         self.positions.raise(floors.position().map_or(0, u64::from));
         leases.raise(floors.lease().map_or(0, u64::from));

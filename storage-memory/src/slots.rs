@@ -8,7 +8,7 @@ use crate::footprint::{map_bytes, vec_bytes};
 use crate::slot::Slot;
 
 /// Slots of a chunk; few in tests, so that random calls reach every chunk's end.
-const CHUNK_SLOTS: u64 = if cfg!(test) { 8 } else { 1024 };
+pub(crate) const CHUNK_SLOTS: u64 = if cfg!(test) { 8 } else { 1024 };
 /// A chunk with so few items takes more than they would in the side table.
 const SPARSE_SLOTS: u16 = if cfg!(test) { 1 } else { 64 };
 /// How many sparse chunks may wait for their last items to go, as they do in a queue that is worked off in order.
@@ -146,6 +146,12 @@ impl Slots {
         if index < chunk.slots.len() {
             chunk.slots[index] = slot;
         } else {
+            if index >= capacity {
+                // Doubled, but never above a whole chunk.
+                let wanted = (2 * capacity).max(index + 1).max(4);
+                let wanted = wanted.min(index_of(CHUNK_SLOTS - 1) + 1);
+                chunk.slots.reserve_exact(wanted - chunk.slots.len());
+            }
             chunk.slots.resize(index, Slot::default());
             chunk.slots.push(slot);
         }
@@ -261,28 +267,44 @@ impl Slots {
             + map_bytes::<u64, Box<Chunk>>(self.far.len())
     }
 
-    /// How many bytes more that many new items can take at most.
-    pub(crate) fn growth_max(&self, items: u64) -> u64 {
+    /// How many bytes more that many new items can take at most whose ids begin with `next`.
+    pub(crate) fn growth_max(&self, next: u64, items: u64) -> u64 {
+        let end = self.first + self.window.len() as u64;
         let tail = self.window.back().and_then(Option::as_deref);
-        let (len, capacity) = tail.map_or((0, 0), |tail| (tail.slots.len(), tail.slots.capacity()));
-        let wanted = len as u64 + items;
-        if wanted <= capacity as u64 {
+        let tail = tail.filter(|_| end == next / CHUNK_SLOTS + 1);
+        let capacity = tail.map_or(0, |tail| tail.slots.capacity() as u64);
+        let wanted = next % CHUNK_SLOTS + items;
+        if wanted <= capacity {
             return 0;
         }
-        let chunk = vec_bytes::<Slot>(1) * CHUNK_SLOTS + vec_bytes::<Chunk>(1);
-        let growing = vec_bytes::<Slot>(1)
-            * (wanted.next_power_of_two().clamp(4, CHUNK_SLOTS) - capacity.min(1024) as u64);
+        let slot = vec_bytes::<Slot>(1);
+        let whole = slot * CHUNK_SLOTS + vec_bytes::<Chunk>(1);
         let chunks = wanted.div_ceil(CHUNK_SLOTS);
-        // The tail may have to grow, or a new partition's ids start in the middle of a chunk.
-        let more = match self.chunks {
-            0 => chunks * chunk,
-            _ => growing + vec_bytes::<Chunk>(1) + (chunks - 1) * chunk,
+        // The tail doubles, as the first chunk of a partition does; any other is made whole.
+        let first = match tail.is_some() || self.chunks == 0 {
+            true => {
+                let doubled = (2 * wanted).clamp(4, CHUNK_SLOTS);
+                slot * doubled.saturating_sub(capacity) + vec_bytes::<Chunk>(1)
+            }
+            false => whole,
         };
-        let window = match self.window.len() as u64 + chunks > self.window.capacity() as u64 {
-            true => (self.window.capacity() as u64 + chunks + 4) * 8,
+        first + (chunks - 1) * whole + self.window_growth_max(chunks)
+    }
+
+    /// How many bytes more items can take at most that are restored into so many chunks.
+    pub(crate) fn growth_of_chunks_max(&self, chunks: u64) -> u64 {
+        let whole = vec_bytes::<Slot>(1) * CHUNK_SLOTS + vec_bytes::<Chunk>(1);
+        let far = map_bytes::<u64, Box<Chunk>>(1);
+        chunks * (whole + far) + self.window_growth_max(chunks * (GAP_CHUNKS_MAX + 1))
+    }
+
+    /// The window doubles when it is full, and may be stretched over a gap before.
+    fn window_growth_max(&self, chunks: u64) -> u64 {
+        let (len, capacity) = (self.window.len() as u64, self.window.capacity() as u64);
+        match len + chunks > capacity {
+            true => (capacity + 2 * chunks + 4) * vec_bytes::<Option<Box<Chunk>>>(1),
             false => 0,
-        };
-        more + window
+        }
     }
 
     /// Folds every sparse chunk and gives back what is spare.
