@@ -65,8 +65,11 @@ pub trait OrderedKv: Send + Sync + 'static {
     /// never be durable, and what is read from here on is what a reopening would find.
     fn abandon(&self) {}
 
-    /// Gives space back to the system if there is much of it; called now and then from a thread that may block.
-    fn reclaim(&self) -> KvResult<()> {
+    /// Gives space back to the system if there is much of it; called every few seconds from a thread that may block.
+    ///
+    /// `is_idle` says that nothing was written for a while, so that nobody is kept waiting.
+    fn reclaim(&self, is_idle: bool) -> KvResult<()> {
+        let _ = is_idle;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::store::Rows;
 
 /// How many rows are removed in one batch, where removing many costs more than removing few.
 const CHUNK_ROWS: usize = 1024;
-/// How often the engine is asked to give space back, if anything was written.
+/// How often the engine is asked to give space back, if anything was written; and how long nothing was, if it is idle.
 const REST: Duration = Duration::from_secs(5);
 
 /// Wakes the thread that does the chores.
@@ -51,11 +51,12 @@ impl Janitor {
 impl<E: OrderedKv> Kernel<E> {
     /// The life of the thread that does the chores. An engine that fails tells those who call it; here it is tried again.
     pub(crate) fn run_chores(&self) {
-        let mut reclaimed_at = self.store.last_written();
+        let mut seen = self.store.last_written();
+        let mut reclaimed = seen;
         loop {
-            let mut is_rested = false;
-            {
+            let is_rested = {
                 let mut state = self.janitor.state.lock();
+                let mut is_rested = false;
                 while !state.is_wanted && !state.is_ending && !is_rested {
                     is_rested = self.janitor.wanted.wait_for(&mut state, REST).timed_out();
                 }
@@ -63,14 +64,20 @@ impl<E: OrderedKv> Kernel<E> {
                     return;
                 }
                 state.is_wanted = false;
-            }
-            let collected = self.collect_garbage();
+                is_rested
+            };
+            // What could not be collected is collected by the next opening.
+            let _ = self.collect_garbage();
             let written = self.store.last_written();
-            if (is_rested || collected.is_ok_and(|rows| rows > 0)) && written != reclaimed_at {
-                reclaimed_at = written;
+            if is_rested && written != reclaimed {
+                let is_idle = written == seen;
                 // Space that could not be given back is given back later.
-                let _ = self.store.reclaim();
+                let is_done = self.store.reclaim(is_idle).is_ok();
+                if is_done && is_idle {
+                    reclaimed = written;
+                }
             }
+            seen = written;
         }
     }
 

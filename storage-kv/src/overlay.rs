@@ -186,8 +186,8 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
         self.engine.abandon();
     }
 
-    fn reclaim(&self) -> KvResult<()> {
-        self.engine.reclaim()
+    fn reclaim(&self, is_idle: bool) -> KvResult<()> {
+        self.engine.reclaim(is_idle)
     }
 
     fn close(&self) -> KvResult<()> {

@@ -447,8 +447,12 @@ impl<E: OrderedKv> Store<E> {
         self.guarded(OrderedKv::disk_bytes)
     }
 
-    pub(crate) fn reclaim(&self) -> KvResult<()> {
-        self.guarded(OrderedKv::reclaim)
+    /// Gives space back, of what is gone for good.
+    pub(crate) fn reclaim(&self, is_idle: bool) -> KvResult<()> {
+        if self.engine.backlog() > 0 {
+            self.sync_now()?;
+        }
+        self.guarded(|engine| engine.reclaim(is_idle))
     }
 
     /// Lets go of the engine's files.

@@ -31,8 +31,10 @@ type Table = ReadOnlyTable<Bytes, Bytes>;
 /// How many bytes of keys and values there are, kept so that it need not be counted.
 const LIVE_BYTES: TableDefinition<'_, (), u64> = TableDefinition::new("live-bytes");
 
-/// Files up to this size are never compacted: a new one has about half of it.
-const COMPACT_BYTES_MIN: u64 = 4 << 20;
+/// While nobody waits, files from this size on are compacted; a new one has half of it.
+const COMPACT_BYTES_IDLE: u64 = 2 << 20;
+/// While somebody does, only files from this size on: compacting takes several syncs.
+const COMPACT_BYTES_BUSY: u64 = 64 << 20;
 /// A file is compacted when it is so many times as large as what it holds. redb needs up to about twice.
 const COMPACT_RATIO: u64 = 4;
 
@@ -181,8 +183,16 @@ fn check_file(path: &Path) -> KvResult<()> {
         faults: Faults::default(),
     };
     let looked_at = |error| translate_io("looking at the file", error);
-    if file.len().map_err(looked_at)? > CHECK_BYTES_MAX {
-        return Ok(());
+    match file.len().map_err(looked_at)? {
+        // redb would make a new one of it.
+        0 => {
+            return Err(KvError::new(
+                KvErrorKind::Corrupted,
+                "its file is empty; restore it from a copy",
+            ));
+        }
+        1..=CHECK_BYTES_MAX => {}
+        _ => return Ok(()),
     }
     let was_closed = Arc::new(AtomicBool::new(true));
     let mut builder = Database::builder();
@@ -458,10 +468,14 @@ impl OrderedKv for RedbEngine {
     }
 
     /// Compacts the file if little of it is in use. Everybody else waits meanwhile.
-    fn reclaim(&self) -> KvResult<()> {
+    fn reclaim(&self, is_idle: bool) -> KvResult<()> {
         let bytes = self.disk_bytes()?;
         let live_bytes = self.with(|opened| Ok(*opened.live_bytes.lock()))?;
-        if bytes <= COMPACT_BYTES_MIN || bytes / COMPACT_RATIO < live_bytes {
+        let bytes_min = match is_idle {
+            true => COMPACT_BYTES_IDLE,
+            false => COMPACT_BYTES_BUSY,
+        };
+        if bytes < bytes_min || bytes / COMPACT_RATIO < live_bytes {
             return Ok(());
         }
         let mut opened = self.opened.write();
@@ -536,7 +550,7 @@ mod tests {
         batch.delete_range(Keyspace::Bodies, &key(1), &key(20_000));
         engine.write_synced(batch).unwrap();
 
-        engine.reclaim().unwrap();
+        engine.reclaim(true).unwrap();
 
         let after = engine.disk_bytes().unwrap();
         assert!(peak > 20_000_000, "{peak}");

@@ -8,7 +8,11 @@ use storage_kv::{KvError, KvErrorKind};
 pub(crate) fn translate(error: impl Into<redb::Error>) -> KvError {
     let error = error.into();
     let kind = match &error {
-        redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => KvErrorKind::Corrupted,
+        redb::Error::Corrupted(_)
+        | redb::Error::UpgradeRequired(_)
+        // Every table is made before the file gets its name.
+        | redb::Error::TableDoesNotExist(_)
+        | redb::Error::TableTypeMismatch { .. } => KvErrorKind::Corrupted,
         // What is not a redb file at all is told so.
         redb::Error::Io(error) if is_damage(error) => KvErrorKind::Corrupted,
         redb::Error::Io(_) | redb::Error::DatabaseAlreadyOpen => KvErrorKind::Unavailable,

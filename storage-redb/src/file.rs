@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -74,14 +74,16 @@ impl Disk for FaultyFile {
 
     fn sync(&self) -> io::Result<()> {
         self.faults.check()?;
+        self.faults.syncs.fetch_add(1, Ordering::AcqRel);
         self.file.sync_data()
     }
 }
 
-/// Makes the file of a backend fail, for tests. Clones are one.
+/// Makes the file of a backend fail, and counts its syncs, for tests. Clones are one.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     wanted: Arc<AtomicU8>,
+    syncs: Arc<AtomicU64>,
 }
 
 const NONE: u8 = 0;
@@ -102,6 +104,11 @@ impl Faults {
     /// Nothing fails any more.
     pub fn heal(&self) {
         self.wanted.store(NONE, Ordering::Release);
+    }
+
+    /// How often the file was synced.
+    pub fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Acquire)
     }
 
     fn check(&self) -> io::Result<()> {

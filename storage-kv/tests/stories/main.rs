@@ -3,6 +3,7 @@
 
 mod costs;
 mod damage;
+mod leftovers;
 mod places;
 mod syncs;
 mod watched;
