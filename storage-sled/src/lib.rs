@@ -1,0 +1,1 @@
+//! The storage contract on disk, over sled 0.34.
