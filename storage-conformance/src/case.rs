@@ -50,6 +50,12 @@ impl Case {
         }
     }
 
+    /// Part of the suite since that level; without it, since the first.
+    pub(crate) const fn since(mut self, level: u32) -> Self {
+        self.level = level;
+        self
+    }
+
     /// Only for drivers that claim the capability.
     pub(crate) const fn requires(mut self, capability: Capability) -> Self {
         self.requires[0] = Some(capability);

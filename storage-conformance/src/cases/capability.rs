@@ -8,6 +8,7 @@ use crate::env::{Env, at};
 
 pub(super) const CASES: &[Case] = cases![capability:
     a_backend_has_what_its_driver_claims ["DUR-1", "CONC-2"],
+    a_backend_says_which_driver_it_is ["ERR-1"] .since(2),
     a_backend_is_the_same_from_opening_to_opening ["DUR-1"] .requires(Capability::Reopen),
     a_place_that_is_not_reopened_is_empty ["DUR-1"] .excludes(Capability::Reopen),
     a_sound_place_verifies_after_every_operation ["PART-7", "DUR-2"] .requires(Capability::Verify),
@@ -32,6 +33,22 @@ async fn a_backend_has_what_its_driver_claims(env: Env) {
     );
     assert!(!descriptor.driver.is_empty(), "{descriptor:?}");
     assert!(!descriptor.version.is_empty(), "{descriptor:?}");
+}
+
+async fn a_backend_says_which_driver_it_is(env: Env) {
+    let known = env.harness().driver();
+
+    let descriptor = env.backend().await.descriptor();
+
+    // A harness may run one driver in several ways: «mine» and «mine-small».
+    let name = known.name();
+    let variant = name.strip_prefix(descriptor.driver.as_ref());
+    assert!(
+        variant.is_some_and(|rest| rest.is_empty() || rest.starts_with('-')),
+        "the backend calls its driver {:?}, the harness {name:?}",
+        descriptor.driver
+    );
+    assert_eq!(descriptor.version, known.version(), "the driver's version");
 }
 
 async fn a_backend_is_the_same_from_opening_to_opening(env: Env) {
