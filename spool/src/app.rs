@@ -9,7 +9,7 @@ use storage_config::Registry;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
-use crate::{inspect, run};
+use crate::{inspect, run, verify};
 
 /// Runs spool with the drivers of a registry.
 pub fn main(registry: &Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -52,5 +52,6 @@ async fn dispatch(registry: &Registry, cli: Cli) -> Result<u8, Failure> {
         Some(Command::Clear { place, dead }) => {
             inspect::clear(registry, &place, dead).await.map(|()| 0)
         }
+        Some(Command::Verify { config, json }) => verify::verify(registry, &config, json).await,
     }
 }

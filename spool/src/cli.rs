@@ -29,6 +29,7 @@ Exit codes:
   1    something went wrong on the way
   2    the command line or the configuration is wrong
   3    with --fail-on-dead: the queue is drained, and items are dead
+  4    verify: what a storage holds contradicts itself, or is damaged
   130  interrupted by Ctrl-C: running work was finished, the rest released";
 
 /// What spool can do.
@@ -66,6 +67,21 @@ pub enum Command {
         /// Delete the dead items only
         #[arg(long)]
         dead: bool,
+    },
+    /// Check what the storages hold against itself: items, indexes, counters, checksums
+    ///
+    /// Every storage of the configuration is opened, which makes those that are not there, and checked whole; nothing is
+    /// repaired. Each finding is one line. No other process may have the storages open.
+    ///
+    /// The exit code is 0 where every storage that can be checked is sound, and 4 where something is found. Memory has no
+    /// stored bytes that could be checked, and says so.
+    Verify {
+        /// The YAML file that names the storages
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -19,6 +19,7 @@
 //! | `work`, `command`, `group`, `output` | what is done with an item |
 //! | `holder` | whose leases a killed run leaves behind |
 //! | `inspect` | status, dead items, clearing |
+//! | `verify` | whether what is stored contradicts itself |
 //! | `progress`, `report` | what is shown meanwhile and at the end |
 
 pub mod app;
@@ -35,4 +36,5 @@ pub mod output;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod verify;
 pub mod work;

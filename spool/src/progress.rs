@@ -1,11 +1,14 @@
 //! The progress bar, where standard error is a terminal.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How often a second the bar is drawn: often enough to look alive, seldom enough to cost nothing.
 const DRAWS_PER_SECOND: u8 = 10;
+/// How often it is drawn where nothing else says that time passes.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How far the work is. Cheap to clone; clones are one.
 #[derive(Debug, Clone)]
@@ -20,6 +23,19 @@ impl Progress {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
         let style = "{spinner} {human_pos} done  {per_sec}  {elapsed}  {msg}";
         Self(ProgressBar::with_draw_target(None, target).with_style(styled(style)))
+    }
+
+    /// Something of unknown length is under way: the time that it takes, and what it is.
+    pub fn waiting() -> Self {
+        let progress = Self::on_terminal();
+        progress.0.set_style(styled("{spinner} {elapsed}  {msg}"));
+        progress.0.enable_steady_tick(TICK);
+        progress
+    }
+
+    /// What is under way.
+    pub fn set_message(&self, message: String) {
+        self.0.set_message(message);
     }
 
     /// Nothing is drawn.

@@ -1,6 +1,10 @@
 //! What spool does on a durable driver, told by running it: as this very program, with the journal driver registered.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "../scene/gate.rs"]
+mod gate;
+mod runs;
+#[path = "../scene/mod.rs"]
 mod scene;
 mod stories;
 

@@ -1,5 +1,6 @@
 use std::process::Stdio;
 
+use crate::gate::Gate;
 use crate::scene::{Ran, Scene};
 
 #[test]
@@ -180,17 +181,13 @@ fn a_gigabyte_of_output_passes_through_bounded_memory() {
 fn as_many_commands_run_at_once_as_there_are_workers() {
     let scene = Scene::new();
     scene.write("input", "a\nb\nc\n");
-    let (mut here, go_on) = (scene.gate("here"), scene.gate("go-on"));
+    let (mut here, go_on) = (Gate::open(&scene, "here"), Gate::open(&scene, "go-on"));
     // Each waits until all three are here.
-    let command = format!(
-        "exec 3< {}; echo here > {}; cat <&3",
-        go_on.path(),
-        here.path()
-    );
+    let command = "exec 3< go-on; echo here > here; cat <&3";
 
     let child = scene.start(
         "input",
-        &["--json", "--workers", "3", "--exec", &command],
+        &["--json", "--workers", "3", "--exec", command],
         Stdio::null(),
     );
     for _ in 0..3 {

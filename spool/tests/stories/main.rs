@@ -3,8 +3,13 @@
 
 mod commands;
 mod demo;
+#[path = "../scene/gate.rs"]
+mod gate;
 mod input;
 mod lines;
 mod place;
+mod runs;
+#[path = "../scene/mod.rs"]
 mod scene;
 mod signals;
+mod verify;

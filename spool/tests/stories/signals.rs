@@ -3,6 +3,7 @@ use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::gate::{Gate, make_fifo};
 use crate::scene::{Ran, Scene};
 
 fn interrupt(child: &Child) {
@@ -14,14 +15,10 @@ fn interrupt(child: &Child) {
 fn ctrl_c_lets_running_work_finish_and_reports() {
     let scene = Scene::new();
     scene.write("input", "x\n".repeat(1_000));
-    let (mut begun, go_on) = (scene.gate("begun"), scene.gate("go-on"));
-    let command = format!(
-        "exec 3< {}; echo > {}; cat <&3; echo finished",
-        go_on.path(),
-        begun.path()
-    );
+    let (mut begun, go_on) = (Gate::open(&scene, "begun"), Gate::open(&scene, "go-on"));
+    let command = "exec 3< go-on; echo > begun; cat <&3; echo finished";
 
-    let args = ["--json", "--workers", "1", "--exec", &command];
+    let args = ["--json", "--workers", "1", "--exec", command];
     let mut child = scene.start("input", &args, Stdio::null());
     begun.wait_for_line();
     interrupt(&child);
@@ -39,7 +36,7 @@ fn ctrl_c_lets_running_work_finish_and_reports() {
 fn a_second_ctrl_c_kills_at_once() {
     let scene = Scene::new();
     scene.write("input", "x\n");
-    let begun = scene.fifo("begun");
+    let begun = make_fifo(&scene, "begun");
     let command = format!(
         "trap '' INT TERM; exec > {}; echo; sleep 1000",
         begun.display()

@@ -1,12 +1,12 @@
-//! A directory with a journal, an input and a queue, and spool run on them again and again.
+//! spool on a journal, run again and again.
 
-use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+
+use crate::gate::Gate;
+use crate::scene::{Ran, Scene};
 
 const CONFIG: &str = "\
 queue-storage:
@@ -23,35 +23,9 @@ queues:
     backoff: { initial: 1ms, factor: 1, max: 1ms }
 ";
 
-pub(crate) struct Scene {
-    dir: tempfile::TempDir,
-}
-
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
 impl Scene {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let scene = Self { dir };
-        scene.write("queue.yaml", CONFIG);
-        scene
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    pub(crate) fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap()
+        Self::of(CONFIG)
     }
 
     /// The input: so many lines, each different.
@@ -63,12 +37,7 @@ impl Scene {
 
     /// `spool` on the queue `jobs`.
     pub(crate) fn spool(&self, args: &[&str]) -> Ran {
-        let output = self.command(args).output().unwrap();
-        Ran {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ran::of(&mut self.command(args))
     }
 
     /// `spool run` of a command on every line of the input.
@@ -89,20 +58,7 @@ impl Scene {
     }
 
     pub(crate) fn gate(&self) -> Gate {
-        let path = self.path("gate");
-        assert!(
-            Command::new("mkfifo")
-                .arg(&path)
-                .status()
-                .unwrap()
-                .success()
-        );
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .unwrap();
-        Gate(BufReader::new(file))
+        Gate::open(self, "gate")
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -116,8 +72,7 @@ impl Scene {
         }
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.env(crate::ARGUMENTS, arguments);
-        command.current_dir(self.dir.path()).stdin(Stdio::null());
-        command
+        self.here(command)
     }
 }
 
@@ -152,32 +107,8 @@ impl Begun {
         }
         kill_process(self.waiting, Signal::USR1).unwrap();
         std::io::Read::read_to_string(&mut err, &mut said).unwrap();
-        let output = self.child.wait_with_output().unwrap();
-        Ran {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: said,
-        }
-    }
-}
-
-/// Where commands and the test meet.
-pub(crate) struct Gate(BufReader<File>);
-
-impl Gate {
-    fn wait_for_line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        line
-    }
-}
-
-impl Ran {
-    /// The numbers of the report: produced, completed, retried, dead.
-    pub(crate) fn counts(&self) -> [u64; 4] {
-        let last = self.out.lines().last().unwrap_or_default();
-        let report: Value =
-            serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {self:?}"));
-        ["produced", "completed", "retried", "dead"].map(|name| report[name].as_u64().unwrap())
+        let mut ran = Ran::from(self.child.wait_with_output().unwrap());
+        ran.err = said;
+        ran
     }
 }
