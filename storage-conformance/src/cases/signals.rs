@@ -2,17 +2,20 @@
 //!
 //! A signal may fire for nothing, so that only its silence is a mistake: each case waits for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use storage_api::{
     Capability, CommitRequest, ErrorKind, Floors, Holder, LeaseRequest, Mode, NewItem,
     PartitionConfig, Retry, RetryTo, Signal,
 };
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::case::{Case, cases};
 use crate::change::Stage;
 use crate::env::{Env, at, count, partition_id, refused};
-use crate::part::{Part, batch, ready_at, receipt, receipts, whole};
+use crate::part::{Part, batch, payload, ready_at, receipt, receipts, whole};
 
 pub(super) const CASES: &[Case] = cases![signals:
     produce_wakes ["WAKE-1"],
@@ -42,11 +45,18 @@ pub(super) const CASES: &[Case] = cases![signals:
     an_old_signal_wakes_whoever_waits_after_the_end ["WAKE-1"],
     a_consumer_that_looks_then_waits_misses_nothing ["WAKE-1", "CONC-1"] .multi_thread(),
     another_opening_wakes ["WAKE-1", "OPEN-1"] .requires(Capability::RemoteWake),
+    a_scheduled_item_wakes_a_consumer_that_sleeps ["WAKE-1", "TIME-2", "TIME-1"] .since(2),
+    an_expired_lease_wakes_a_consumer_that_sleeps ["WAKE-1", "TIME-1"] .since(2),
+    a_retry_wakes_a_consumer_that_sleeps ["WAKE-1", "RETRY-1"] .since(2),
+    a_release_wakes_a_consumer_that_sleeps ["WAKE-1", "RETRY-6"] .since(2),
 ];
 
-/// The signal fires. The limit only ends a case that has failed already.
+/// How long a case waits for a firing. The limit only ends a case that has failed already.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The signal fires.
 async fn woken(signal: &mut Signal) {
-    let fired = tokio::time::timeout(Duration::from_secs(20), signal.fired()).await;
+    let fired = tokio::time::timeout(PATIENCE, signal.fired()).await;
     assert!(
         fired.is_ok(),
         "nobody was woken: the signal did not fire for what was done"
@@ -347,6 +357,84 @@ async fn a_consumer_that_looks_then_waits_misses_nothing(env: Env) {
     }
 
     consumer.await.expect("the consumer has had every item");
+}
+
+/// A consumer in a task of its own, which looks, sleeps while nothing is ready, and ends with the first item that it is given.
+struct Sleeper {
+    consumer: JoinHandle<String>,
+    /// Tells after each look that found nothing.
+    looked: Arc<Notify>,
+}
+
+impl Sleeper {
+    /// Returns when the consumer has looked and found nothing.
+    async fn sleeping(part: &Part) -> Self {
+        let looked = Arc::new(Notify::new());
+        let (part, looks) = (part.clone(), looked.clone());
+        let consumer = tokio::spawn(async move {
+            let mut signal = part.watch().await;
+            while part.stats().await.ready.items == 0 {
+                looks.notify_one();
+                woken(&mut signal).await;
+            }
+            payload(&part.lease_one(at(1000), at(2000)).await)
+        });
+        looked.notified().await;
+        Self { consumer, looked }
+    }
+
+    /// Returns when the consumer was woken and has found nothing again.
+    async fn looked_again(&self) {
+        let looked = tokio::time::timeout(PATIENCE, self.looked.notified());
+        looked.await.expect("the consumer was not woken");
+    }
+
+    /// The item that the consumer was given.
+    async fn awake(self) -> String {
+        self.consumer.await.expect("the consumer has an item")
+    }
+}
+
+async fn a_scheduled_item_wakes_a_consumer_that_sleeps(env: Env) {
+    let part = env.partition("a").await;
+    let sleeper = Sleeper::sleeping(&part).await;
+
+    part.produce(at(0), [NewItem::new("x").enqueue_at(at(9))])
+        .await;
+    sleeper.looked_again().await;
+    part.maintain(at(9)).await;
+
+    assert_eq!(sleeper.awake().await, "x");
+}
+
+async fn an_expired_lease_wakes_a_consumer_that_sleeps(env: Env) {
+    let part = env.partition("a").await;
+    part.produce_leased(at(0), at(10), "x").await;
+    let sleeper = Sleeper::sleeping(&part).await;
+
+    part.maintain(at(10)).await;
+
+    assert_eq!(sleeper.awake().await, "x");
+}
+
+async fn a_retry_wakes_a_consumer_that_sleeps(env: Env) {
+    let part = env.partition("a").await;
+    let leased = part.produce_leased(at(0), at(10), "x").await;
+    let sleeper = Sleeper::sleeping(&part).await;
+
+    part.retry(at(1), receipt(&leased), RetryTo::Now).await;
+
+    assert_eq!(sleeper.awake().await, "x");
+}
+
+async fn a_release_wakes_a_consumer_that_sleeps(env: Env) {
+    let part = env.partition("a").await;
+    let leased = part.produce_leased(at(0), at(10), "x").await;
+    let sleeper = Sleeper::sleeping(&part).await;
+
+    part.release([receipt(&leased)]).await;
+
+    assert_eq!(sleeper.awake().await, "x");
 }
 
 async fn another_opening_wakes(env: Env) {

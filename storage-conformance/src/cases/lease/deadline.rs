@@ -23,6 +23,8 @@ pub(in crate::cases) const CASES: &[Case] = cases![lease:
     completed_lease_is_not_taken_back ["LEASE-7", "TIME-1"],
     item_at_work_past_its_expiry_is_completed ["LEASE-7", "TIME-1"],
     item_at_work_in_its_last_attempt_is_completed ["LEASE-7", "RETRY-4"],
+    late_completion_is_judged_by_whether_the_item_was_taken_back ["LEASE-7", "DONE-1", "LEASE-3"] .since(2),
+    item_at_work_past_its_expiry_in_its_last_attempt_is_taken_by_nobody ["LEASE-7", "LEASE-3", "TIME-1"] .since(2),
 ];
 
 /// What a receipt is worth to each operation, the harmless ones first.
@@ -231,5 +233,50 @@ async fn item_at_work_in_its_last_attempt_is_completed(env: Env) {
     let completed = part.complete([receipt(&leased)]).await;
 
     assert_eq!(maintained.handled(), 0);
+    assert_eq!(completed, [CompleteOutcome::Done]);
+}
+
+/// Four workers finish late: two before anybody took their items back, two after.
+async fn late_completion_is_judged_by_whether_the_item_was_taken_back(env: Env) {
+    let part = env.partition("a").await;
+    part.produce(at(0), ["1", "2", "3", "4"]).await;
+    let late = receipts(&part.lease(at(0), at(10), 4).await);
+
+    let alone = part.complete([late[0]]).await;
+    let looked = part.lease(at(20), at(30), 4).await;
+    let while_others_look = part.complete([late[1]]).await;
+    part.maintain(at(20)).await;
+    let second = part.lease_one(at(20), at(30)).await;
+    let after_a_second_holder_came = part.complete([late[2]]).await;
+    let after_it_was_taken_back = part.complete([late[3]]).await;
+    let by_the_second_holder = part.complete([receipt(&second)]).await;
+
+    assert_eq!((payloads(&looked), second.id), (vec![], late[2].item));
+    assert_eq!(alone, [CompleteOutcome::Done]);
+    assert_eq!(while_others_look, [CompleteOutcome::Done]);
+    assert_eq!(after_a_second_holder_came, [CompleteOutcome::LeaseLost]);
+    assert_eq!(after_it_was_taken_back, [CompleteOutcome::LeaseLost]);
+    assert_eq!(by_the_second_holder, [CompleteOutcome::Done]);
+    assert_eq!(payloads(&part.list_all().await), ["4"]);
+}
+
+async fn item_at_work_past_its_expiry_in_its_last_attempt_is_taken_by_nobody(env: Env) {
+    let part = env.partition("a").await;
+    let new = storage_api::NewItem::new("x").attempts_max(1);
+    let new = new.expire_at(at(5));
+    let leased = part.produce_leased(at(0), at(10), new).await;
+
+    // Others look, retry what they have, and maintain, up to the last moment before the deadline.
+    part.produce(at(6), ["other"]).await;
+    let other = part.lease(at(6), at(7), 10).await;
+    part.retry(at(6), receipt(&other[0]), RetryTo::Dead).await;
+    let maintained = part.maintain(at(9)).await;
+
+    assert_eq!(
+        (payloads(&other), maintained.handled()),
+        (vec!["other".to_owned()], 0)
+    );
+    assert_eq!(part.item(leased.id).await, leased);
+    let completed = part.complete([receipt(&leased)]).await;
     assert_eq!(completed, [CompleteOutcome::Done]);
 }

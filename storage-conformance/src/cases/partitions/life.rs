@@ -25,6 +25,7 @@ pub(in crate::cases) const CASES: &[Case] = cases![partitions:
     update_without_an_expected_revision_replaces_any ["PART-3"],
     second_update_of_one_revision_is_in_conflict ["PART-3"],
     update_of_one_setting_leaves_the_others ["PART-3"],
+    update_of_each_setting_leaves_the_others ["PART-3"] .since(2),
     update_touches_no_item ["PART-3"],
     deleted_partition_is_gone_with_everything_in_it ["PART-4", "PART-2"],
     partition_made_again_is_empty ["PART-4"],
@@ -291,6 +292,31 @@ async fn update_of_one_setting_leaves_the_others(env: Env) {
         part.info().await.config,
         every_setting().with_attempts_max(3)
     );
+}
+
+async fn update_of_each_setting_leaves_the_others(env: Env) {
+    let part = env.partition("a").await;
+    // Each to a value that is neither the default nor that of `every_setting`, where a setting has a third.
+    let changes: [fn(PartitionConfig) -> PartitionConfig; 9] = [
+        |config| config.with_attempts_max(3),
+        |config| config.with_requeue(Requeue::Tail),
+        |config| config.with_requeue(Requeue::Original),
+        |config| config.with_dead(DeadPolicy::Keep),
+        |config| config.with_dead(DeadPolicy::Drop),
+        |config| config.with_dedup_for(Duration::from_micros(1)),
+        |config| config.with_items_max(9),
+        |config| config.with_bytes_max(9),
+        |config| config.with_mode(Mode::Frozen),
+    ];
+
+    for before in [PartitionConfig::default(), every_setting()] {
+        for change in changes {
+            part.update(before.clone()).await;
+            part.update(change(before.clone())).await;
+
+            assert_eq!(part.info().await.config, change(before.clone()));
+        }
+    }
 }
 
 async fn update_touches_no_item(env: Env) {
