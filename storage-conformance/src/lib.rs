@@ -108,11 +108,13 @@ mod log;
 mod logged;
 mod model;
 mod part;
+mod proofs;
 mod record;
 pub mod reference;
 pub mod report;
 mod request;
 mod run;
+mod settings;
 
 pub use case::Case;
 pub use clauses::CLAUSES;

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::case::Case;
 use crate::cases;
 use crate::harness::{Claims, Deviation, DriverInfo};
+use crate::report::Report;
+use crate::settings;
 
 /// The level of the suite: the largest of its cases. Levels are frozen once released.
 pub const SUITE_LEVEL: u32 = 2;
@@ -107,6 +109,10 @@ pub(crate) struct DriverRecord {
     pub(crate) origin: Origin,
     pub(crate) name: String,
     pub(crate) version: String,
+    /// What the run is called; empty where nobody named it.
+    pub(crate) run: String,
+    /// The numbers that the environment may set, as they stood: how many model runs, from which seed.
+    pub(crate) settings: Vec<(String, u64)>,
     /// Capabilities that are claimed.
     pub(crate) claims: Vec<String>,
     /// Capabilities that are not, and why.
@@ -147,6 +153,8 @@ impl DriverRecord {
             origin: Origin::current(),
             name: info.name().to_owned(),
             version: info.version().to_owned(),
+            run: settings::run_name(),
+            settings: settings::in_force(),
             claims: claimed.iter().map(|one| one.to_string()).collect(),
             absent: absent.collect(),
             cases: planned.collect(),
@@ -192,6 +200,11 @@ impl RecordDirectory {
             .or_else(|| Some(own_target_directory()?.join("conformance")))
             .unwrap_or_else(|| PathBuf::from("target/conformance"));
         Self(root.join(driver))
+    }
+
+    /// The report of what lies here.
+    pub(crate) fn report(&self) -> std::io::Result<Report> {
+        Report::of_driver(&self.0)
     }
 
     #[cfg(test)]

@@ -1,5 +1,8 @@
 //! The report, made from the record files of one or more drivers and from nothing else.
 
+mod files;
+mod junit;
+mod proof;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -31,6 +34,10 @@ pub struct DriverReport {
     pub suite: String,
     /// The profile that it was built with.
     pub profile: String,
+    /// What the run is called, such as the profile of a test script; empty where nobody named it.
+    pub run: String,
+    /// The numbers that the environment may set, as they stood: how many model runs, from which seed.
+    pub settings: BTreeMap<String, u64>,
     /// How many record files were refused, as another suite or build wrote them.
     pub refused_records: usize,
     /// Every case of the suite.
@@ -44,6 +51,8 @@ pub struct CaseReport {
     pub id: String,
     /// The clauses that it proves.
     pub clauses: Vec<String>,
+    /// The level of the suite at which it came.
+    pub level: u32,
     /// What it found.
     pub verdict: Verdict,
     /// Why, where that is not clear by itself.
@@ -87,6 +96,13 @@ impl Report {
         }
         drivers.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Self { drivers })
+    }
+
+    /// The report of the driver whose records lie in that directory.
+    pub(crate) fn of_driver(directory: &Path) -> std::io::Result<Self> {
+        Ok(Self {
+            drivers: vec![DriverReport::read(directory)?],
+        })
     }
 
     /// Whether there is a driver, and all are conformant.
@@ -169,6 +185,7 @@ impl DriverReport {
                 CaseReport {
                     id: planned.id,
                     clauses: planned.clauses,
+                    level: planned.level,
                     verdict,
                     reason,
                 }
@@ -180,6 +197,8 @@ impl DriverReport {
             version: plan.version,
             suite: plan.origin.suite,
             profile: plan.origin.profile,
+            run: plan.run,
+            settings: plan.settings.into_iter().collect(),
             refused_records,
             cases,
         }
@@ -208,6 +227,18 @@ impl DriverReport {
         shown.join(", ")
     }
 
+    /// The run's name and settings, to follow other words.
+    fn run_remark(&self) -> String {
+        let mut text = String::new();
+        if !self.run.is_empty() {
+            text.push_str(&format!(", run {}", self.run));
+        }
+        for (name, value) in &self.settings {
+            text.push_str(&format!(", {name}={value}"));
+        }
+        text
+    }
+
     fn write_remarks(&self, text: &mut String) -> std::fmt::Result {
         let count = |verdict| {
             self.cases
@@ -217,7 +248,7 @@ impl DriverReport {
         };
         writeln!(
             text,
-            "\n**{}** {}: {}. {} of {} cases passed, {} do not apply, {} were not run. Suite {}, {} build.",
+            "\n**{}** {}: {}. {} of {} cases passed, {} do not apply, {} were not run. Suite {}, {} build{}.",
             self.name,
             self.version,
             self.verdict,
@@ -226,7 +257,8 @@ impl DriverReport {
             count(Verdict::NotApplicable),
             count(Verdict::NotRun),
             self.suite,
-            self.profile
+            self.profile,
+            self.run_remark()
         )?;
         if self.refused_records > 0 {
             writeln!(
@@ -324,7 +356,7 @@ fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> std::io::Result<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::cases;
     use crate::harness::{Claims, DriverInfo};
@@ -344,6 +376,40 @@ mod tests {
             records.write_case(&record).unwrap();
         }
         (root, records)
+    }
+
+    /// A report of one driver with these cases, all about the first clause.
+    pub(crate) fn report_of(cases: &[(&str, Verdict, Option<&str>)]) -> Report {
+        let cases = cases.iter().map(|(id, verdict, reason)| CaseReport {
+            id: (*id).to_owned(),
+            clauses: vec![CLAUSES[0].to_owned()],
+            level: 1,
+            verdict: *verdict,
+            reason: reason.map(str::to_owned),
+        });
+        Report {
+            drivers: vec![DriverReport {
+                name: "mine".into(),
+                verdict: DriverVerdict::Incomplete,
+                version: "1".into(),
+                suite: "1".into(),
+                profile: "debug".into(),
+                run: "fast".into(),
+                settings: BTreeMap::from([("STORAGE_MODEL_RUNS".into(), 7)]),
+                refused_records: 0,
+                cases: cases.collect(),
+            }],
+        }
+    }
+
+    #[test]
+    fn the_report_names_the_run_and_its_settings() {
+        let text = report_of(&[]).to_markdown();
+
+        assert!(
+            text.contains("debug build, run fast, STORAGE_MODEL_RUNS=7."),
+            "{text}"
+        );
     }
 
     fn read(root: &tempfile::TempDir) -> DriverReport {

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Once};
@@ -31,7 +32,10 @@ pub fn run(harness: impl Harness) -> ExitCode {
     if let Some(code) = crash::run_as_child(&harness) {
         return code;
     }
-    let arguments = Arguments::from_args();
+    let (arguments, report_to) = match arguments(std::env::args()) {
+        Ok(parsed) => parsed,
+        Err(problem) => return stop(&problem),
+    };
     let harness: Arc<dyn Harness> = Arc::new(harness);
     let driver = harness.driver();
     let (claims, deviations) = (harness.claims(), harness.deviations());
@@ -69,7 +73,32 @@ pub fn run(harness: impl Harness) -> ExitCode {
         })
         .with_ignored_flag(is_ignored)
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let ended = libtest_mimic::run(&arguments, trials.collect());
+    if let Some(directory) = report_to {
+        let written = records
+            .report()
+            .and_then(|report| report.write_files(&directory));
+        if let Err(error) = written {
+            return stop(&format!("cannot write the report: {error}"));
+        }
+    }
+    ended.exit_code()
+}
+
+/// The arguments of the runner, and the directory of `--report DIR`, which the runner does not know.
+fn arguments(all: impl Iterator<Item = String>) -> Result<(Arguments, Option<PathBuf>), String> {
+    let (mut known, mut report_to) = (Vec::new(), None);
+    let mut all = all.peekable();
+    while let Some(argument) = all.next() {
+        if argument == "--report" {
+            let directory = all.next().filter(|next| !next.starts_with('-'));
+            let directory = directory.ok_or("--report needs a directory for the report")?;
+            report_to = Some(PathBuf::from(directory));
+        } else {
+            known.push(argument);
+        }
+    }
+    Ok((Arguments::from_iter(known), report_to))
 }
 
 fn stop(reason: &str) -> ExitCode {
@@ -320,6 +349,22 @@ mod tests {
     const FINDS_NOTHING: Case = Case::new("self::finds_nothing", &["OPEN-3"], |env| {
         Box::pin(finds_nothing_to_damage(env))
     });
+
+    #[test]
+    fn the_directory_of_the_report_is_kept_from_the_runner() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+
+        let parsed = arguments(words("suite --exact --report out/here lease::").into_iter());
+
+        let (known, report_to) = parsed.unwrap();
+        assert_eq!(report_to, Some(PathBuf::from("out/here")));
+        assert_eq!(known.filter.as_deref(), Some("lease::"));
+        assert!(known.exact);
+        for wrong in ["suite --report", "suite --report --exact"] {
+            let problem = arguments(words(wrong).into_iter()).unwrap_err();
+            assert!(problem.contains("--report needs a directory"), "{problem}");
+        }
+    }
 
     #[test]
     fn a_case_that_breaks_says_why_and_what_it_did() {

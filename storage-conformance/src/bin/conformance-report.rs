@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use storage_conformance::report::{Report, default_directories};
 
 const HELP: &str = "\
-usage: conformance-report [--dir DIR]... [--drivers A,B] [--json FILE | --into FILE | --check FILE]
+usage: conformance-report [--dir DIR]... [--drivers A,B] [--out DIR | --json FILE | --into FILE | --check FILE]
                           [--require-conformant]
        conformance-report --list
 
 Merges the records that the conformance tests of drivers left behind. Prints the matrix of drivers and
 clauses in Markdown, or writes a file of JSON.
 
+  --out DIR              write matrix.md, proof.md, report.json and junit.xml into that directory
   --json FILE            write {\"drivers\": [{\"name\", \"verdict\", \"cases\": [...]}]} there; `-` prints it
   --into FILE            write the matrix in short between the lines «<!-- matrix -->» and «<!-- /matrix -->»
   --check FILE           exit 1 unless that is what stands there already
@@ -29,6 +30,7 @@ clauses in Markdown, or writes a file of JSON.
 struct Options {
     directories: Vec<PathBuf>,
     drivers: Option<Vec<String>>,
+    out: Option<PathBuf>,
     json: Option<PathBuf>,
     into: Option<PathBuf>,
     check: Option<PathBuf>,
@@ -46,6 +48,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         };
         match argument.as_str() {
             "--dir" => options.directories.push(operand()?.into()),
+            "--out" => options.out = Some(operand()?.into()),
             "--json" => options.json = Some(operand()?.into()),
             "--into" => options.into = Some(operand()?.into()),
             "--check" => options.check = Some(operand()?.into()),
@@ -126,6 +129,8 @@ fn report(options: Options) -> std::io::Result<ExitCode> {
             return Ok(complain(&problem, 1));
         };
         std::fs::write(file, text)?;
+    } else if let Some(directory) = &options.out {
+        report.write_files(directory)?;
     } else {
         write_whole(&report, options.json, &mut out)?;
     }

@@ -26,6 +26,7 @@ use crate::case::{Case, Work};
 use crate::env::Env;
 use crate::harness::Spot;
 use crate::record::RecordDirectory;
+use crate::settings;
 
 pub(crate) use self::corpus::CASES as CORPUS;
 
@@ -33,8 +34,6 @@ pub(crate) use self::corpus::CASES as CORPUS;
 const ACTIONS: usize = 100;
 /// Everything is compared after that many actions, beside where the actions say so.
 const COMPARED_EVERY: usize = 10;
-/// Runs of one driver, where the environment says nothing.
-const RUNS_DEFAULT: u64 = 1000;
 /// The runs are dealt out to that many cases, so that runners can do them at the same time.
 const PARTS: u64 = 8;
 
@@ -90,21 +89,13 @@ struct Failure {
 }
 
 async fn run_part(env: Env, part: u64) {
-    if let Some(seed) = number("STORAGE_MODEL_SEED") {
+    if let Some(seed) = settings::number("STORAGE_MODEL_SEED") {
         return run_seed(&env, seed).await;
     }
-    let first = number("STORAGE_MODEL_FIRST_SEED").unwrap_or(0);
-    let runs = number("STORAGE_MODEL_RUNS").unwrap_or(RUNS_DEFAULT);
+    let first = settings::MODEL_FIRST_SEED.value();
+    let runs = settings::MODEL_RUNS.value();
     for seed in (0..runs).filter(|run| run % PARTS == part - 1) {
         run_seed(&env, first.wrapping_add(seed)).await;
-    }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    match text.parse() {
-        Ok(number) => Some(number),
-        Err(_) => panic!("{variable} is {text:?}; give a number from 0 to 2^64-1"),
     }
 }
 

@@ -131,6 +131,7 @@ mod tests {
         let cases = verdicts.iter().map(|(clause, verdict)| CaseReport {
             id: format!("area::about_{clause}"),
             clauses: vec![(*clause).to_owned()],
+            level: 1,
             verdict: *verdict,
             reason: None,
         });
@@ -141,6 +142,8 @@ mod tests {
                 version: "1".into(),
                 suite: "1".into(),
                 profile: "debug".into(),
+                run: String::new(),
+                settings: Default::default(),
                 refused_records: 0,
                 cases: cases.collect(),
             }],
