@@ -129,4 +129,31 @@ mod tests {
 
         assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "{ids:?}");
     }
+
+    /// The rows of a Markdown table that begin with a link.
+    fn rows_of(page: &str) -> impl Iterator<Item = &str> {
+        page.lines().filter(|line| line.starts_with("| ["))
+    }
+
+    /// What stands in backquotes.
+    fn quoted(text: &str) -> impl Iterator<Item = &str> {
+        text.split('`').skip(1).step_by(2)
+    }
+
+    #[test]
+    fn every_defect_of_others_has_a_case() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/defects.md");
+        let page = std::fs::read_to_string(path).expect("the page stands with the documents");
+
+        for row in rows_of(&page) {
+            let has_case = quoted(row).any(|quoted| quoted.contains("::"));
+            assert!(has_case, "no case shows that we do not have it: {row}");
+        }
+        let cases = quoted(&page).filter(|quoted| quoted.contains("::"));
+        let unknown: Vec<_> = cases.filter(|id| find(id).is_none()).collect();
+        assert!(
+            unknown.is_empty(),
+            "docs/defects.md names cases that are not there: {unknown:?}"
+        );
+    }
 }

@@ -23,6 +23,7 @@ pub(in crate::cases) const CASES: &[Case] = cases![lease:
     receipts_of_a_released_holder_are_lost ["LEASE-9", "LEASE-7"],
     holder_is_released_in_one_partition ["LEASE-9"],
     holders_are_kept_over_a_reopening ["LEASE-9", "DUR-2"] .requires(Capability::Reopen),
+    holder_who_is_given_its_item_again_needs_the_new_receipt ["LEASE-9", "LEASE-7", "LEASE-2"] .since(2),
 ];
 
 fn holder(number: u64) -> Holder {
@@ -259,4 +260,19 @@ async fn holders_are_kept_over_a_reopening(env: Env) {
     let shown: Vec<_> = part.list_all().await.iter().map(holder_of).collect();
     assert_eq!(shown, [Some(1), Some(u64::MAX), None]);
     assert_eq!(part.release_holder(holder(u64::MAX), 10).await.released, 1);
+}
+
+/// Locks that prove who works, and not at which start, let a worker that was late finish what it was given anew.
+async fn holder_who_is_given_its_item_again_needs_the_new_receipt(env: Env) {
+    let part = env.partition("a").await;
+    part.produce(at(0), ["x"]).await;
+
+    let old = receipts(&lease_for(&part, 7, 1).await);
+    part.maintain(at(10)).await;
+    let new = receipts(&lease_for(&part, 7, 1).await);
+    let by_the_old = part.complete(old).await;
+    let by_the_new = part.complete(new).await;
+
+    assert_eq!(by_the_old, [CompleteOutcome::LeaseLost]);
+    assert_eq!(by_the_new, [CompleteOutcome::Done]);
 }
