@@ -30,6 +30,8 @@ use crate::partition::{Partition, PartitionState};
 use crate::place::Place;
 use crate::store::{DiskSpace, Level, Rows, Store};
 
+const NOT_DURABLE: &str = "the engine does not see to it that anything survives the loss of power; choose process-crash, or another driver";
+
 /// How a backend over an engine presents itself and what it promises.
 #[derive(Debug)]
 pub struct KvOptions {
@@ -99,7 +101,8 @@ impl<E: OrderedKv> KvBackend<E> {
     /// The backend over an engine that nobody else writes to. Reads one row for each partition, and syncs once; blocks
     /// for as long.
     ///
-    /// `Corrupted` where a row is damaged (clause OPEN-3).
+    /// `Corrupted` where a row is damaged (clause OPEN-3); `Unsupported` where more durability is asked for than the engine
+    /// has (clause DUR-1).
     pub fn open(engine: E, options: KvOptions) -> Result<Self> {
         let KvOptions {
             driver,
@@ -112,17 +115,23 @@ impl<E: OrderedKv> KvBackend<E> {
         let name = place
             .as_ref()
             .map(|place| place.path().display().to_string());
-        let capabilities = Capabilities::of([
+        let survives_power_loss = engine.traits().survives_power_loss;
+        let capabilities = [
             Capability::StrictOrder,
             Capability::Reopen,
-            Capability::Sync,
             Capability::Verify,
-        ]);
+        ];
+        let sync = survives_power_loss.then_some(Capability::Sync);
+        let capabilities = Capabilities::of(capabilities.into_iter().chain(sync));
         let mut descriptor = Descriptor::new(driver, version, capabilities, durability);
         if let Some(name) = &name {
             descriptor = descriptor.at(name.clone());
         }
         let name = name.unwrap_or_else(|| format!("the {} engine", descriptor.driver));
+        if durability == Durability::PowerLoss && !survives_power_loss {
+            let (kind, place) = (ErrorKind::Unsupported, Object::Place(name));
+            return Err(Error::new(kind, Operation::Open, place, NOT_DURABLE));
+        }
         let space = place.as_ref().map(|place| {
             let path = place.path().to_owned();
             DiskSpace {
@@ -695,6 +704,10 @@ impl<E: OrderedKv> StorageBackend for KvBackend<E> {
     async fn sync(&self) -> Result<()> {
         let kernel = &self.kernel;
         let _pass = kernel.gate.enter(Operation::Sync)?;
+        if !self.descriptor.capabilities.has(Capability::Sync) {
+            let (kind, backend) = (ErrorKind::Unsupported, Object::Backend);
+            return Err(Error::new(kind, Operation::Sync, backend, NOT_DURABLE));
+        }
         kernel
             .synced(Operation::Sync, kernel.store.last_written())
             .await

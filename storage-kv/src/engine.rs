@@ -84,6 +84,9 @@ pub trait OrderedKv: Send + Sync + 'static {
 pub struct EngineTraits {
     /// Whether a written batch survives SIGKILL without a `sync`.
     pub survives_kill: bool,
+    /// Whether a synced batch survives the loss of power. A backend over an engine without it does not open at
+    /// `power-loss`, and its `sync` is `Unsupported` (clauses DUR-1 and DUR-4).
+    pub survives_power_loss: bool,
     /// Whether removing a range costs the same however many rows lie in it.
     pub has_cheap_range_deletes: bool,
 }

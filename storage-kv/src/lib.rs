@@ -27,7 +27,7 @@
 //! | file | what |
 //! |---|---|
 //! | `engine`, `batch`, `keyspace` | what an engine is asked for |
-//! | `overlay`, `sim`, `prove` | engines over engines, in memory, under proof |
+//! | `overlay`, `sim`, `prove`, `faults` | engines over engines, in memory, under proof, failing |
 //! | `keys`, `codec`, `item`, `counters`, `catalog` | every row, byte for byte |
 //! | `store` | checksums, syncs, the latch that stops writes |
 //! | `numbers` | ids, positions, leases and versions that are never given twice |
@@ -36,7 +36,7 @@
 //! | `produce`, `lease`, `finish`, `time`, `listing`, `metadata`, `commit` | the operations |
 //! | `janitor` | what happens behind everybody's back |
 //! | `verify` | the stored state against itself |
-//! | `place` | the directory, its lock and its marker |
+//! | `place`, `seal` | the directory, its lock and its marker; what its files were when it was closed |
 //! | `backend` | the driver traits |
 
 mod backend;
@@ -46,6 +46,7 @@ mod codec;
 mod commit;
 mod counters;
 mod engine;
+mod faults;
 mod finish;
 mod gate;
 mod item;
@@ -63,6 +64,7 @@ mod place;
 mod produce;
 mod prove;
 mod read;
+mod seal;
 mod sim;
 #[cfg(test)]
 mod simulation;
@@ -74,8 +76,10 @@ mod work;
 pub use backend::{KvBackend, KvOptions};
 pub use batch::{RangeDelete, WriteBatch};
 pub use engine::{EngineTraits, KvError, KvErrorKind, KvResult, OrderedKv, Span, Visit};
+pub use faults::Faults;
 pub use keyspace::Keyspace;
 pub use overlay::Overlay;
 pub use place::{Place, free_bytes};
 pub use prove::prove;
+pub use seal::Seal;
 pub use sim::{SimDisk, SimKv};

@@ -248,6 +248,7 @@ impl OrderedKv for SimKv {
     fn traits(&self) -> EngineTraits {
         EngineTraits {
             survives_kill: self.survives_kill,
+            survives_power_loss: true,
             has_cheap_range_deletes: false,
         }
     }

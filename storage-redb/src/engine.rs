@@ -463,6 +463,7 @@ impl OrderedKv for RedbEngine {
     fn traits(&self) -> EngineTraits {
         EngineTraits {
             survives_kill: false,
+            survives_power_loss: true,
             has_cheap_range_deletes: false,
         }
     }
