@@ -1,0 +1,106 @@
+//! The backend that users open.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use storage_api::{
+    Durability, Error, ErrorKind, Object, Operation, Result, RetryHint, forward_backend,
+};
+use storage_kv::{Faults, KvBackend, KvError, KvErrorKind, KvOptions, Overlay, Place};
+
+use crate::config::SledConfig;
+use crate::engine::SledEngine;
+
+/// Under which the driver is chosen, and which its places are marked with.
+const DRIVER: &str = "sled";
+
+/// The storage contract over one sled tree.
+#[derive(Debug)]
+pub struct SledBackend {
+    inner: KvBackend<Overlay<SledEngine>>,
+}
+
+impl SledBackend {
+    /// Opens the place, or makes it.
+    ///
+    /// `Unavailable` where somebody else holds it (clause OPEN-1), `Unsupported` or `Corrupted` where it is not a place of
+    /// this driver and format (clause OPEN-2), `Unsupported` where `power-loss` is asked for (clause DUR-1). Works on a thread of its own; if the future is dropped, the place is closed
+    /// again.
+    pub async fn open(config: SledConfig) -> Result<Self> {
+        Self::open_with(config, Faults::default()).await
+    }
+
+    /// As [`open`](Self::open), with an engine that fails when it is told to: for tests.
+    pub async fn open_with(config: SledConfig, faults: Faults) -> Result<Self> {
+        let (sender, opened) = tokio::sync::oneshot::channel();
+        let place = config.storage_dir().display().to_string();
+        let refused = |reason: String| {
+            let place = Object::Place(place.clone());
+            Error::new(ErrorKind::Unavailable, Operation::Open, place, reason)
+        };
+        let thread = std::thread::Builder::new().name("sled-open".to_owned());
+        let open = move || {
+            // An error says that the future was dropped; then so is the backend.
+            let _ = sender.send(Self::open_here(&config, &faults));
+        };
+        let spawned = thread.spawn(open);
+        spawned.map_err(|error| refused(format!("no thread could be started: {error}")))?;
+        let opened = opened.await;
+        opened.map_err(|_| refused("opening it came to no end".to_owned()))?
+    }
+
+    fn open_here(config: &SledConfig, faults: &Faults) -> Result<Self> {
+        if config.get_durability() == Durability::PowerLoss {
+            let place = Object::Place(config.storage_dir().display().to_string());
+            let reason = "sled 0.34 never waits for the disk, so nothing that it holds survives the loss of power for sure; choose durability process-crash, or the driver redb or rocks";
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                Operation::Open,
+                place,
+                reason,
+            ));
+        }
+        let place = Place::hold(config.storage_dir(), DRIVER)?;
+        let name = place.path().display().to_string();
+        // sled panics on some damage.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            SledEngine::open(place.path(), config.get_cache_bytes(), faults)
+        }));
+        let engine = match opened {
+            Ok(opened) => opened.map_err(|error| refusal(name, error))?,
+            Err(_) => {
+                let kind = ErrorKind::Corrupted;
+                let reason = "its log is damaged, and sled panicked; restore it from a copy";
+                return Err(Error::new(
+                    kind,
+                    Operation::Open,
+                    Object::Place(name),
+                    reason,
+                ));
+            }
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        let options = KvOptions::new(DRIVER, version, config.get_durability())
+            .at(place, config.get_disk_reserve());
+        let inner = KvBackend::open(Overlay::new(engine), options)?;
+        Ok(Self { inner })
+    }
+}
+
+fn refusal(place: String, error: KvError) -> Error {
+    let (kind, hint) = match error.kind() {
+        KvErrorKind::Corrupted => (ErrorKind::Corrupted, RetryHint::Never),
+        KvErrorKind::Unavailable | KvErrorKind::Broken => {
+            (ErrorKind::Unavailable, RetryHint::SameCall)
+        }
+    };
+    Error::new(
+        kind,
+        Operation::Open,
+        Object::Place(place),
+        error.to_string(),
+    )
+    .with_retry_hint(hint)
+    .with_source(error)
+}
+
+forward_backend!(impl all for SledBackend => inner);
