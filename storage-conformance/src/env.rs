@@ -19,6 +19,7 @@ use crate::harness::{Claims, Harness, Place, Spot};
 use crate::log::OperationLog;
 use crate::logged::LoggedBackend;
 use crate::part::Part;
+use crate::prove::Effort;
 
 /// The surroundings of one case. Clones share everything.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ pub struct Env {
     shared: Arc<Shared>,
     /// Behind the place, so that it is removed after it.
     spot: Option<Arc<Spot>>,
+    effort: Effort,
 }
 
 impl Debug for Env {
@@ -126,7 +128,19 @@ impl Env {
                 opened: Mutex::new(None),
             }),
             spot: None,
+            effort: Effort::default(),
         }
+    }
+
+    /// The same, with that much effort.
+    pub(crate) fn with_effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
+        self
+    }
+
+    /// How much is to be tried.
+    pub(crate) fn effort(&self) -> Effort {
+        self.effort
     }
 
     /// The id of the case.
@@ -250,7 +264,8 @@ impl Env {
             self.shared.harness.clone(),
             place,
             self.shared.log.clone(),
-        );
+        )
+        .with_effort(self.effort);
         env.spot = Some(spot);
         env
     }

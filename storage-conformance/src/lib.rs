@@ -109,6 +109,8 @@ mod logged;
 mod model;
 mod part;
 mod proofs;
+#[doc(hidden)]
+pub mod prove;
 mod record;
 pub mod reference;
 pub mod report;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use storage_api::*;
-use storage_model::Model;
+use storage_model::{Contents, Model};
 
 use crate::harness::{Claims, DriverInfo, Harness, Place, Spot};
 
@@ -51,6 +51,15 @@ impl ReferenceHarness {
             kind: Kind::Volatile,
         }
     }
+
+    /// A fresh place, whose backends let their contents be changed behind the back of everybody.
+    #[doc(hidden)]
+    pub fn place(&self) -> ReferencePlace {
+        ReferencePlace {
+            harness: *self,
+            kept: Arc::default(),
+        }
+    }
 }
 
 #[async_trait]
@@ -81,14 +90,14 @@ impl Harness for ReferenceHarness {
     }
 
     async fn provision(&self, _spot: &Spot) -> Result<Box<dyn Place>> {
-        Ok(Box::new(ReferencePlace {
-            harness: *self,
-            kept: Arc::default(),
-        }))
+        Ok(Box::new(self.place()))
     }
 }
 
-struct ReferencePlace {
+/// Where a model is kept.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ReferencePlace {
     harness: ReferenceHarness,
     kept: Arc<Mutex<Kept>>,
 }
@@ -106,6 +115,13 @@ struct Kept {
 #[async_trait]
 impl Place for ReferencePlace {
     async fn open(&self) -> Result<Arc<dyn StorageBackend>> {
+        Ok(self.open_reference()?)
+    }
+}
+
+impl ReferencePlace {
+    /// Opens the place.
+    pub fn open_reference(&self) -> Result<Arc<ReferenceBackend>> {
         let kept = match self.harness.kind {
             Kind::Volatile => Arc::default(),
             Kind::Exclusive | Kind::Shared => self.kept.clone(),
@@ -132,7 +148,8 @@ impl Place for ReferencePlace {
 }
 
 /// One opening of a place.
-struct ReferenceBackend {
+#[doc(hidden)]
+pub struct ReferenceBackend {
     harness: ReferenceHarness,
     kept: Arc<Mutex<Kept>>,
     number: u64,
@@ -150,6 +167,21 @@ fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
 }
 
 impl ReferenceBackend {
+    /// Everything that there is.
+    pub fn contents(&self) -> Contents {
+        lock(&self.kept).model.contents().clone()
+    }
+
+    /// Changes what there is, as no operation would; whether anything is different now. It wakes nobody.
+    pub fn edit(&self, edit: impl FnOnce(&mut Contents)) -> bool {
+        let mut kept = lock(&self.kept);
+        let mut contents = kept.model.contents().clone();
+        edit(&mut contents);
+        let is_different = contents != *kept.model.contents();
+        kept.model = Model::of(contents);
+        is_different
+    }
+
     /// Runs an operation that changes nothing.
     fn look<T>(&self, run: impl FnOnce(&Model) -> Result<T>) -> Result<T> {
         let kept = lock(&self.kept);

@@ -18,10 +18,11 @@ use crate::crash;
 use crate::env::{Env, Inapplicable};
 use crate::harness::{Harness, Spot};
 use crate::log::OperationLog;
+use crate::prove::Effort;
 use crate::record::{CaseRecord, DriverRecord, RecordDirectory, Verdict};
 
 /// How long a case may stand still before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// How often an ordinary case may use up the patience while it still makes calls. A long one may go on for ever.
 const PATIENCE_ROUNDS_MAX: u32 = 3;
 
@@ -118,7 +119,7 @@ fn judge(
         .remove_case(case.id)
         .map_err(|error| format!("cannot remove the old record of the case: {error}"))?;
 
-    let found = attempt(harness, case, PATIENCE);
+    let found = attempt(harness, case, Effort::default());
     let (verdict, reason) = verdict_of(&found, deviation);
 
     let record = CaseRecord::new(harness.driver().name(), case, verdict, reason.clone());
@@ -127,7 +128,9 @@ fn judge(
         .map_err(|error| format!("cannot write the record of the case: {error}"))?;
     match (verdict, reason) {
         (Verdict::Fail, _) => Err(match found {
-            Found::Broken { reason, log } => failure(case, &reason, &log),
+            Found::Broken { reason, log } | Found::Hung { reason, log } => {
+                failure(case, &reason, &log)
+            }
             _ => "the case failed".into(),
         }),
         (Verdict::StaleDeviation, Some(reason)) => Err(reason.into()),
@@ -167,10 +170,19 @@ pub(crate) fn command(case: &str) -> String {
 
 /// How a case ended.
 #[derive(Debug)]
-enum Found {
+pub(crate) enum Found {
     Kept,
     Inapplicable(String),
-    Broken { reason: String, log: String },
+    /// An assertion did not hold, or something panicked.
+    Broken {
+        reason: String,
+        log: String,
+    },
+    /// The watchdog gave it up.
+    Hung {
+        reason: String,
+        log: String,
+    },
 }
 
 fn verdict_of(found: &Found, deviation: Option<String>) -> (Verdict, Option<String>) {
@@ -183,8 +195,10 @@ fn verdict_of(found: &Found, deviation: Option<String>) -> (Verdict, Option<Stri
             )),
         ),
         (Found::Inapplicable(reason), _) => (Verdict::NotApplicable, Some(reason.clone())),
-        (Found::Broken { reason, .. }, None) => (Verdict::Fail, Some(reason.clone())),
-        (Found::Broken { reason, .. }, Some(deviation)) => (
+        (Found::Broken { reason, .. } | Found::Hung { reason, .. }, None) => {
+            (Verdict::Fail, Some(reason.clone()))
+        }
+        (Found::Broken { reason, .. } | Found::Hung { reason, .. }, Some(deviation)) => (
             Verdict::Deviation,
             Some(format!("{deviation}; it fails with: {reason}")),
         ),
@@ -192,7 +206,8 @@ fn verdict_of(found: &Found, deviation: Option<String>) -> (Verdict, Option<Stri
 }
 
 /// Runs a case on a thread of its own, so that one that hangs can be left behind.
-fn attempt(harness: &Arc<dyn Harness>, case: &Case, patience: Duration) -> Found {
+pub(crate) fn attempt(harness: &Arc<dyn Harness>, case: &Case, effort: Effort) -> Found {
+    let patience = effort.patience;
     let log = Arc::new(OperationLog::default());
     let (sender, receiver) = mpsc::channel();
     let (harness, own_case, own_log) = (harness.clone(), *case, log.clone());
@@ -200,7 +215,7 @@ fn attempt(harness: &Arc<dyn Harness>, case: &Case, patience: Duration) -> Found
         .name(case.id.to_owned())
         .spawn(move || {
             // Nobody listens any more once the watchdog has given up.
-            let _ = sender.send(work(harness, &own_case, &own_log));
+            let _ = sender.send(work(harness, &own_case, &own_log, effort));
         });
     if let Err(error) = spawned {
         return Found::Broken {
@@ -223,11 +238,11 @@ fn attempt(harness: &Arc<dyn Harness>, case: &Case, patience: Duration) -> Found
         let progress = log.progress();
         if progress == seen {
             let reason = format!("hangs: no operation began for {patience:?}");
-            return broken(&reason, &log);
+            return hung(reason, &log);
         }
         if rounds >= PATIENCE_ROUNDS_MAX && !case.is_long {
             let reason = format!("runs for ever: still calling after {:?}", patience * rounds);
-            return broken(&reason, &log);
+            return hung(reason, &log);
         }
         seen = progress;
     }
@@ -240,8 +255,15 @@ fn broken(reason: &str, log: &OperationLog) -> Found {
     }
 }
 
+fn hung(reason: String, log: &OperationLog) -> Found {
+    Found::Hung {
+        reason,
+        log: log.to_string(),
+    }
+}
+
 /// The case itself, on a fresh runtime and a fresh place.
-fn work(harness: Arc<dyn Harness>, case: &Case, log: &Arc<OperationLog>) -> Found {
+fn work(harness: Arc<dyn Harness>, case: &Case, log: &Arc<OperationLog>, effort: Effort) -> Found {
     let runtime = if case.is_multi_thread {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(4)
@@ -263,7 +285,7 @@ fn work(harness: Arc<dyn Harness>, case: &Case, log: &Arc<OperationLog>) -> Foun
                 Ok(place) => place,
                 Err(error) => panic!("the harness cannot provision a place: {error}"),
             };
-            let env = Env::new(case.id, harness, place, log.clone());
+            let env = Env::new(case.id, harness, place, log.clone()).with_effort(effort);
             (case.run)(env.clone()).await;
             env.finish().await;
             drop(env);
@@ -285,7 +307,7 @@ thread_local! {
 }
 
 /// Panics of cases go into the record and the failure text, with their place; all others are printed as ever.
-fn keep_panics_of_cases_for_the_record() {
+pub(crate) fn keep_panics_of_cases_for_the_record() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let print = std::panic::take_hook();
@@ -368,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_case_that_breaks_says_why_and_what_it_did() {
-        let found = attempt(&harness(), &BREAKS, PATIENCE);
+        let found = attempt(&harness(), &BREAKS, Effort::default());
 
         let Found::Broken { reason, log } = found else {
             panic!("{found:?}");
@@ -379,9 +401,14 @@ mod tests {
 
     #[test]
     fn a_case_that_hangs_is_ended_with_its_operations() {
-        let found = attempt(&harness(), &HANGS, Duration::from_secs(1));
+        let effort = Effort {
+            patience: Duration::from_secs(1),
+            ..Effort::default()
+        };
 
-        let Found::Broken { reason, log } = found else {
+        let found = attempt(&harness(), &HANGS, effort);
+
+        let Found::Hung { reason, log } = found else {
             panic!("{found:?}");
         };
         assert!(reason.contains("hangs"), "{reason}");
@@ -391,8 +418,9 @@ mod tests {
     #[test]
     fn a_deviation_excuses_a_failure_and_is_stale_when_there_is_none() {
         let known = || Some("known (link)".to_owned());
-        let verdict =
-            |case, deviation| verdict_of(&attempt(&harness(), case, PATIENCE), deviation).0;
+        let verdict = |case, deviation| {
+            verdict_of(&attempt(&harness(), case, Effort::default()), deviation).0
+        };
 
         assert_eq!(verdict(&LOOKS, None), Verdict::Pass);
         assert_eq!(verdict(&LOOKS, known()), Verdict::StaleDeviation);

@@ -93,7 +93,8 @@ async fn run_part(env: Env, part: u64) {
         return run_seed(&env, seed).await;
     }
     let first = settings::MODEL_FIRST_SEED.value();
-    let runs = settings::MODEL_RUNS.value();
+    let runs = env.effort().model_runs;
+    let runs = runs.unwrap_or_else(|| settings::MODEL_RUNS.value());
     for seed in (0..runs).filter(|run| run % PARTS == part - 1) {
         run_seed(&env, first.wrapping_add(seed)).await;
     }
@@ -108,6 +109,9 @@ async fn run_seed(env: &Env, seed: u64) {
         return;
     };
     running.answer("differed");
+    if !env.effort().is_shrunk {
+        panic!("after action {}, {}", failure.actions, failure.mismatch);
+    }
 
     let shrunk = shrink::shrink(env, &actions[..failure.actions]).await;
     let (shrunk, failure) = shrunk.unwrap_or((actions, failure));

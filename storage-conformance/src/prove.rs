@@ -1,0 +1,67 @@
+//! One case on one driver, for those who prove the suite itself: does it find what is wrong?
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cases;
+use crate::crash;
+use crate::harness::Harness;
+use crate::run::{self, Found};
+
+/// How much is tried before a case is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// How many sequences all model runs together do; `None` is as the environment says.
+    pub model_runs: Option<u64>,
+    /// Whether a sequence that fails is shrunk, and left as a candidate for the corpus.
+    pub is_shrunk: bool,
+    /// How long a case may stand still before it counts as hanging.
+    pub patience: Duration,
+}
+
+impl Default for Effort {
+    /// What a driver is given.
+    fn default() -> Self {
+        Self {
+            model_runs: None,
+            is_shrunk: true,
+            patience: run::PATIENCE,
+        }
+    }
+}
+
+/// What a case found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// The driver keeps what the case asks.
+    Kept,
+    /// The case is about something else.
+    Inapplicable(String),
+    /// An assertion does not hold: why.
+    Broken(String),
+    /// Nothing went on any more: where.
+    Hung(String),
+}
+
+/// Runs a case on a driver. No record of it is left.
+///
+/// Panics where the suite has no such case.
+pub fn run_case(harness: &Arc<dyn Harness>, id: &str, effort: Effort) -> Proof {
+    let case = cases::find(id).unwrap_or_else(|| panic!("{id:?} is no case of this suite"));
+    if let Some(reason) = case.inapplicable(&harness.claims()) {
+        return Proof::Inapplicable(reason);
+    }
+    run::keep_panics_of_cases_for_the_record();
+    match run::attempt(harness, &case, effort) {
+        Found::Kept => Proof::Kept,
+        Found::Inapplicable(reason) => Proof::Inapplicable(reason),
+        Found::Broken { reason, .. } => Proof::Broken(reason),
+        Found::Hung { reason, .. } => Proof::Hung(reason),
+    }
+}
+
+/// The whole life of a process that a case started on such a harness; `None` where this process is none.
+pub fn run_as_child(harness: &dyn Harness) -> Option<ExitCode> {
+    crash::run_as_child(harness)
+}

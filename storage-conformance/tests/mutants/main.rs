@@ -1,0 +1,179 @@
+//! The suite proves itself: every case fails on a driver that is wrong in the way that the case is about.
+//!
+//! One test for each mutant: the cases that it names must fail on it, by an assertion, after it was wrong. One test for each
+//! sound driver that mutants are made of: every case passes on it. Two more: every case is named by a mutant, and the page
+//! `docs/mutants.md` says what stands here.
+//!
+//! | variable | what it does |
+//! |---|---|
+//! | `STORAGE_MUTANTS_DISCOVER` | instead of testing, runs cases on the mutants of these names, and prints which fail and why |
+//! | `STORAGE_MUTANTS_CASES` | on which cases; without it on all |
+//! | `STORAGE_MUTANTS_PAGE` | if it is set, writes the page anew |
+
+#![allow(
+    clippy::print_stdout,
+    reason = "what was discovered is read by a person"
+)]
+
+mod answered;
+mod discover;
+mod edited;
+mod finish;
+mod mutant;
+mod open_close;
+mod page;
+mod partitions;
+mod produce;
+mod renamed;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use storage_conformance::prove::{Effort, Proof, run_case};
+use storage_conformance::reference::ReferenceHarness;
+use storage_conformance::{Harness, cases};
+
+use crate::mutant::Mutant;
+
+/// Every mutant, by area.
+fn mutants() -> Vec<Mutant> {
+    [
+        partitions::mutants(),
+        produce::mutants(),
+        finish::mutants(),
+        open_close::mutants(),
+    ]
+    .concat()
+}
+
+/// A mutant fails soon or not at all.
+const EFFORT: Effort = Effort {
+    model_runs: Some(64),
+    is_shrunk: false,
+    patience: Duration::from_secs(60),
+};
+
+/// How long a case may stand still on a mutant that makes it do so.
+const HANGING: Effort = Effort {
+    patience: Duration::from_secs(2),
+    ..EFFORT
+};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    // Cases panic by the thousand here, and what a panic says is in the verdict.
+    if !arguments.list {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let mutants = mutants();
+    if let Ok(name) = std::env::var("STORAGE_MUTANTS_DISCOVER") {
+        let cases = std::env::var("STORAGE_MUTANTS_CASES").unwrap_or_default();
+        discover::discover(&mutants, &name, &cases);
+        return ExitCode::SUCCESS;
+    }
+    let mut trials = vec![
+        Trial::test("every_case_fails_for_a_mutant", {
+            let mutants = mutants.clone();
+            move || every_case_fails_for_a_mutant(&mutants)
+        })
+        .with_ignored_flag(true),
+        Trial::test("the_page_is_current", {
+            let mutants = mutants.clone();
+            move || page::check(&mutants)
+        })
+        .with_ignored_flag(true),
+    ];
+    trials.extend(controls());
+    trials.extend(mutants.into_iter().map(|mutant| {
+        let is_new = mutant.caught_by.is_empty();
+        Trial::test(format!("mutant::{}", mutant.name), move || {
+            is_caught(&mutant)
+        })
+        .with_ignored_flag(is_new)
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A mutant that is not seen by a case that it names, or was not wrong while the case ran, survives.
+fn is_caught(mutant: &Mutant) -> Result<(), Failed> {
+    let mut survived = Vec::new();
+    if mutant.caught_by.is_empty() {
+        survived.push("  no case is named for it".to_owned());
+    }
+    for case in mutant.caught_by {
+        let (proof, times) = try_case(mutant, case);
+        let complaint = match proof {
+            _ if times == 0 => "the mutant was never wrong".to_owned(),
+            Proof::Broken(_) if !mutant.is_hanging => continue,
+            Proof::Hung(_) if mutant.is_hanging => continue,
+            Proof::Broken(reason) => format!("it fails instead of hanging: {reason}"),
+            Proof::Hung(reason) => format!("it fails by no assertion: {reason}"),
+            Proof::Kept => format!("it passes, though the mutant was wrong {times} times"),
+            Proof::Inapplicable(reason) => format!("it does not apply: {reason}"),
+        };
+        survived.push(format!("  {case}: {complaint}"));
+    }
+    if survived.is_empty() {
+        return Ok(());
+    }
+    let text = survived.join("\n");
+    Err(format!("{}\nsurvives:\n{text}", mutant.defect).into())
+}
+
+/// What a case finds on a mutant, and how often the mutant was wrong meanwhile.
+fn try_case(mutant: &Mutant, case: &str) -> (Proof, u64) {
+    let (driver, fired) = mutant.driver();
+    let effort = if mutant.is_hanging { HANGING } else { EFFORT };
+    let proof = run_case(&driver, case, effort);
+    (proof, fired.times())
+}
+
+/// A case that fails for no mutant proves nothing.
+fn every_case_fails_for_a_mutant(mutants: &[Mutant]) -> Result<(), Failed> {
+    let named = |id: &str| mutants.iter().any(|mutant| mutant.caught_by.contains(&id));
+    let idle: Vec<_> = cases::all()
+        .iter()
+        .map(|case| case.id)
+        .filter(|id| !named(id))
+        .collect();
+    if idle.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "{} cases fail for no mutant:\n  {}",
+        idle.len(),
+        idle.join("\n  ")
+    )
+    .into())
+}
+
+/// The drivers that mutants are made of, wrapped as mutants are, with nothing wrong.
+fn controls() -> Vec<Trial> {
+    let sound = |name: &'static str, reference| {
+        let mutant = Mutant::over(reference, name, "nothing is wrong", |at| at.inner, &[]);
+        Trial::test(format!("sound::{name}"), move || {
+            passes_everything(&mutant.driver().0)
+        })
+    };
+    vec![
+        sound("reference", ReferenceHarness::new()),
+        sound("shared_reference", ReferenceHarness::shared()),
+        sound("volatile_reference", ReferenceHarness::volatile()),
+    ]
+}
+
+fn passes_everything(driver: &Arc<dyn Harness>) -> Result<(), Failed> {
+    let failed: Vec<_> = cases::all()
+        .iter()
+        .filter_map(|case| match run_case(driver, case.id, EFFORT) {
+            Proof::Kept | Proof::Inapplicable(_) => None,
+            Proof::Broken(reason) | Proof::Hung(reason) => Some(format!("{}: {reason}", case.id)),
+        })
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(failed.join("\n").into())
+}
