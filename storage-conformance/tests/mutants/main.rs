@@ -14,6 +14,10 @@
     clippy::print_stdout,
     reason = "what was discovered is read by a person"
 )]
+#![allow(
+    clippy::semicolon_if_nothing_returned,
+    reason = "an edit is one expression"
+)]
 
 mod answered;
 mod discover;

@@ -935,7 +935,7 @@ wrong! { MissingIsEmpty
 
 wrong! { FirstOfTheQueue ItemStore [lease] {
     async fn lease(&self, partition: &PartitionId, request: LeaseRequest) -> Result<LeasedBatch> {
-        let answer = self.inner.lease(partition, request.clone()).await;
+        let answer = self.inner.lease(partition, request).await;
         let first = PartitionId::new(partition.queue().clone(), 0)?;
         if is_missing(&answer) && self.inner.partition(&first).await.is_ok() {
             self.at.fire();
