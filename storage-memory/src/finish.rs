@@ -1,24 +1,85 @@
 //! Complete, retry, revive: how a lease ends, and how the dead return (clauses DONE-1 to DEAD-3).
 
 use storage_api::{
-    CompleteOutcome, DeadReason, ItemIds, Operation, Receipts, Result, Retries, Retry,
+    CompleteOutcome, DeadReason, ItemIds, Operation, Receipt, Receipts, Result, Retries, Retry,
     RetryOutcome, RetryTo, ReviveOutcome, State, StepFailure, Timestamp,
 };
 
-use crate::partition::{Partition, Tally};
+use crate::partition::{Partition, Tally, expect_lease};
 use crate::slot::Slot;
+
+/// Neighbours that are completed: their grant and their segment are told once.
+#[derive(Debug, Default)]
+struct Leaving {
+    grant: u32,
+    segment: u32,
+    deadline: Timestamp,
+    is_held: bool,
+    /// How many, at most as many as a grant has, and the bytes of their records.
+    items: u16,
+    bytes: usize,
+}
 
 impl Partition {
     pub(crate) fn complete(&mut self, receipts: &Receipts) -> Vec<CompleteOutcome> {
         let mut tally = Tally::default();
-        let complete = |receipt| match self.complete_one(receipt, &mut tally) {
+        let mut leaving = Leaving::default();
+        let complete = |receipt| match self.complete_one(receipt, &mut tally, &mut leaving) {
             Ok(()) => CompleteOutcome::Done,
             Err(StepFailure::NotFound) => CompleteOutcome::NotFound,
             Err(StepFailure::LeaseLost) => CompleteOutcome::LeaseLost,
         };
         let outcomes = receipts.iter().copied().map(complete).collect();
+        self.let_leave(&mut leaving);
         self.count(State::Leased, &tally, false);
         outcomes
+    }
+
+    /// Removes the item of a receipt, which is done with.
+    fn complete_one(
+        &mut self,
+        receipt: Receipt,
+        tally: &mut Tally,
+        leaving: &mut Leaving,
+    ) -> Result<(), StepFailure> {
+        let id = receipt.item.get();
+        let leases = &self.leases;
+        let removed = self
+            .slots
+            .remove_if(id, |slot| expect_lease(leases, slot, receipt));
+        let slot = removed?.ok_or(StepFailure::NotFound)?;
+        let (grant, segment) = (slot.grant().0, slot.place().segment);
+        if leaving.items == 0 || (leaving.grant, leaving.segment) != (grant, segment) {
+            self.let_leave(leaving);
+            let grant = self.leases.get(grant);
+            leaving.deadline = grant.deadline;
+            leaving.is_held = grant.holder.is_some();
+            (leaving.grant, leaving.segment) = (slot.grant().0, segment);
+        }
+        tally.add(&slot, self.log.created_at(&slot), Some(leaving.deadline));
+        if slot.is_keyed() {
+            self.let_go_of_key(&slot, self.info.config.dedup_for());
+        }
+        if slot.is_noted() {
+            self.forget_note(id, &slot);
+        }
+        if leaving.is_held {
+            self.leases.leave(grant, id);
+            self.log.release(&slot);
+        } else {
+            leaving.items += 1;
+            leaving.bytes += slot.len();
+        }
+        Ok(())
+    }
+
+    /// What was left together leaves its grant and its segment.
+    fn let_leave(&mut self, leaving: &mut Leaving) {
+        if leaving.items > 0 {
+            self.leases.leave_many(leaving.grant, leaving.items);
+            self.log.release_some(leaving.segment, leaving.bytes);
+        }
+        *leaving = Leaving::default();
     }
 
     pub(crate) fn retry(&mut self, now: Timestamp, retries: Retries) -> Result<Vec<RetryOutcome>> {

@@ -1,16 +1,24 @@
 //! Lease, extend, release: the right to process items, and giving it back (clauses LEASE-1 to LEASE-9, RETRY-6).
 
+use std::collections::BTreeMap;
+
 use storage_api::limits::BATCH_BYTES_MAX;
 use storage_api::{
-    Count, ExtendOutcome, Holder, LeaseId, LeaseRequest, LeasedBatch, Mode, NewLease, Operation,
-    Receipts, ReleaseOutcome, ReleasedHolder, Result, State, StepFailure, Timestamp,
+    Count, ExtendOutcome, Holder, LeaseId, LeaseRequest, LeasedBatch, Mode, NewLease, Note,
+    Operation, Receipts, ReleaseOutcome, ReleasedHolder, Result, State, StepFailure, Timestamp,
 };
 
+use crate::leases::Members;
+use crate::log::{Lent, Log};
 use crate::numbers::Counter;
-use crate::partition::{Partition, Tally, is_ready_at, typed};
+use crate::partition::{DueOrder, Partition, Tally, is_ready_at, typed};
+use crate::ready::Stand;
+use crate::slot::Slot;
 
-/// The largest list of chosen items that is kept for the next call: 2 KiB, within what a partition counts for itself.
-const CHOICE_ITEMS_KEPT_MAX: usize = 256;
+/// The longest list of chosen runs that is kept for the next call: 512 bytes, within what a partition counts for itself.
+const CHOICE_RUNS_KEPT_MAX: usize = 32;
+
+const LEASES_USED_UP: &str = "the leases are used up";
 
 /// The items that a lease takes of one priority.
 #[derive(Debug, Default)]
@@ -26,18 +34,30 @@ struct Taken {
 /// What a lease is going to take; kept between calls, so that a call allocates nothing for it.
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
-    items: Vec<u64>,
+    /// Consecutive ids: the first, and how many.
+    runs: Vec<(u64, u64)>,
+    items: usize,
+    bytes: u64,
     lanes: Vec<Taken>,
 }
 
 impl Choice {
+    fn push(&mut self, id: u64) {
+        match self.runs.last_mut() {
+            Some((first, len)) if *first + *len == id => *len += 1,
+            _ => self.runs.push((id, 1)),
+        }
+        self.items += 1;
+    }
+
     /// The same, to be used again, unless it is large.
     fn emptied(mut self) -> Self {
-        if self.items.capacity() > CHOICE_ITEMS_KEPT_MAX {
+        if self.runs.capacity() > CHOICE_RUNS_KEPT_MAX {
             return Self::default();
         }
-        self.items.clear();
+        self.runs.clear();
         self.lanes.clear();
+        (self.items, self.bytes) = (0, 0);
         self
     }
 }
@@ -50,12 +70,15 @@ impl Partition {
         leases: &Counter,
     ) -> Result<LeasedBatch> {
         self.refuse_in(Operation::Lease, &[Mode::Frozen])?;
+        if let Some(first) = self.plain_first(request) {
+            return self.lease_first(request, leases, first);
+        }
         let mut batch = LeasedBatch::new(request.deadline, request.holder);
         let mut choice = std::mem::take(&mut self.choice);
         self.choose(request, &mut choice);
-        let answer = match leases.give(choice.items.len()) {
-            _ if choice.items.is_empty() => Ok(batch),
-            None => Err(self.capacity_exceeded(Operation::Lease, "the leases are used up")),
+        let answer = match leases.give(choice.items) {
+            _ if choice.items == 0 => Ok(batch),
+            None => Err(self.capacity_exceeded(Operation::Lease, LEASES_USED_UP)),
             Some(first) => {
                 self.apply(request, &choice, first, &mut batch);
                 Ok(batch)
@@ -63,6 +86,44 @@ impl Partition {
         };
         self.choice = choice.emptied();
         answer
+    }
+
+    /// The first item, where no other is asked for and nothing speaks against it.
+    fn plain_first(&self, request: &LeaseRequest) -> Option<(u8, Stand)> {
+        if request.items_max != Count::ONE {
+            return None;
+        }
+        let (priority, (position, id)) = self.ready.first_queued()?;
+        let slot = self.slots.get(id)?;
+        (slot.is_ready_at(position) && !slot.expires()).then_some((priority, (position, id)))
+    }
+
+    /// Leases an item that is the first of the queue of its priority.
+    fn lease_first(
+        &mut self,
+        request: &LeaseRequest,
+        leases: &Counter,
+        (priority, (position, id)): (u8, Stand),
+    ) -> Result<LeasedBatch> {
+        let Some(lease) = leases.give(1) else {
+            return Err(self.capacity_exceeded(Operation::Lease, LEASES_USED_UP));
+        };
+        let mut batch = LeasedBatch::new(request.deadline, request.holder);
+        let members = Members::Run {
+            item: id,
+            lease,
+            len: 1,
+        };
+        let number = self.leases.grant(request.deadline, request.holder, members);
+        let mut grant = Granting::new(number, lease, &mut batch);
+        self.lease_run(id, 1, &mut grant);
+        let tally = grant.tally;
+        self.count(State::Ready, &tally, false);
+        self.count(State::Leased, &tally.due_at(request.deadline), true);
+        let slots = &self.slots;
+        let is_ready = |stand| is_ready_at(slots, stand);
+        self.ready.take(priority, 1, Some(position), &[], is_ready);
+        Ok(batch)
     }
 
     /// Leases what was chosen, under consecutive leases from `first` on.
@@ -73,39 +134,14 @@ impl Partition {
         first: u64,
         batch: &mut LeasedBatch,
     ) {
-        let items = &choice.items;
-        batch.reserve_slices(items.len());
-        let grant = self
-            .leases
-            .grant_from(request.deadline, request.holder, items, first);
-        let mut last_buffer = None;
-        let mut tally = Tally::default();
-        for ((index, id), lease) in (0..).zip(items).zip(first..) {
-            let leased = self.slots.update(*id, |slot| {
-                slot.set_attempts(slot.attempts().saturating_add(1));
-                slot.set_leased(grant, index);
-                *slot
-            });
-            let slot = leased.expect("a chosen item is there");
-            let expire_at = self.expire_at(&slot);
-            if let Some(expire_at) = expire_at {
-                self.expiring.remove(&(expire_at, typed(*id)));
-            }
-            tally.add(&slot, self.log.created_at(&slot), expire_at);
-
-            let lease = NewLease {
-                item: typed(*id),
-                lease: LeaseId::new(lease).expect("the counter gives numbers within the limit"),
-                position: slot.typed_position(),
-                attempts: slot.attempts(),
-                is_revived: slot.is_revived(),
-            };
-            let note = match slot.is_noted() {
-                true => self.notes.get(id),
-                false => None,
-            };
-            self.log.lend(&slot, lease, note, &mut last_buffer, batch);
+        batch.reserve_slices(choice.items);
+        let members = members_of(choice, first);
+        let number = self.leases.grant(request.deadline, request.holder, members);
+        let mut grant = Granting::new(number, first, batch);
+        for &(id, len) in &choice.runs {
+            self.lease_run(id, len, &mut grant);
         }
+        let tally = grant.tally;
         self.count(State::Ready, &tally, false);
         self.count(State::Leased, &tally.due_at(request.deadline), true);
         for lane in &choice.lanes {
@@ -120,55 +156,102 @@ impl Partition {
         }
     }
 
+    /// Leases ready items of consecutive ids.
+    fn lease_run(&mut self, id: u64, len: u64, grant: &mut Granting<'_>) {
+        let Self {
+            slots,
+            log,
+            notes,
+            expiring,
+            ..
+        } = self;
+        let mut done = 0;
+        while done < len {
+            let left = usize::try_from(len - done).expect("at most 10 000 items");
+            let from = id + done;
+            let change = |step: usize, slot: &mut Slot| {
+                grant.take(from + step as u64, slot, log, notes, expiring);
+            };
+            let moved = slots.move_neighbours(from, left, [State::Ready, State::Leased], change);
+            if moved == 0 {
+                let take = |slot: &mut Slot| grant.take(from, slot, log, notes, expiring);
+                slots.update(from, take).expect("a chosen item is there");
+            }
+            done += moved.max(1) as u64;
+        }
+    }
+
     /// As many items as there are within the request.
     fn choose(&self, request: &LeaseRequest, choice: &mut Choice) {
         let answer_max = BATCH_BYTES_MAX as u64;
         let bytes_max = request
             .bytes_max
             .map_or(answer_max, |max| max.min(answer_max));
-        let items_max = request.items_max.get();
-        let Choice { items, lanes } = choice;
-        let mut bytes = 0;
         for priority in self.ready.priorities() {
             let mut taken = Taken {
                 priority,
                 ..Taken::default()
             };
-            let mut is_front = true;
-            let mut is_full = false;
-            for ((position, id), is_back) in self.ready.after(priority, None) {
-                if items.len() == items_max {
-                    is_full = true;
-                    break;
-                }
-                let slot = self.slots.get(id);
-                let Some(slot) = slot.filter(|slot| slot.is_ready_at(position)) else {
-                    continue;
-                };
-                if self.expire_at(slot).is_some_and(|at| at <= request.now) {
-                    is_front = false;
-                    continue;
-                }
-                bytes += slot.payload_len() as u64;
-                if bytes > bytes_max && !items.is_empty() {
-                    is_full = true;
-                    break;
-                }
-                items.push(id);
-                taken.items += 1;
-                if is_back {
-                    taken.from_back.push(position);
-                } else if is_front {
-                    taken.through = Some(position);
-                }
-            }
+            let is_full = self.choose_of(priority, request, bytes_max, choice, &mut taken);
             if taken.items > 0 {
-                lanes.push(taken);
+                choice.lanes.push(taken);
             }
-            if is_full || items.len() == items_max {
+            if is_full || choice.items == request.items_max.get() {
                 break;
             }
         }
+    }
+
+    /// The items of one priority; answers whether the request is full.
+    fn choose_of(
+        &self,
+        priority: u8,
+        request: &LeaseRequest,
+        bytes_max: u64,
+        choice: &mut Choice,
+        taken: &mut Taken,
+    ) -> bool {
+        let items_max = request.items_max.get();
+        let mut is_front = true;
+        for span in self.ready.spans(priority) {
+            let mut done = 0;
+            while done < span.len {
+                if choice.items == items_max {
+                    return true;
+                }
+                let (position, id) = (span.position + done, span.id + done);
+                let left = usize::try_from(span.len - done).unwrap_or(usize::MAX);
+                let neighbours = self
+                    .slots
+                    .neighbours(id, left.min(items_max - choice.items));
+                let slots = match neighbours {
+                    [] => self.slots.get(id).map_or(&[][..], std::slice::from_ref),
+                    neighbours => neighbours,
+                };
+                done += slots.len().max(1) as u64;
+                for ((slot, position), id) in slots.iter().zip(position..).zip(id..) {
+                    if !slot.is_ready_at(position) {
+                        continue;
+                    }
+                    if self.expire_at(slot).is_some_and(|at| at <= request.now) {
+                        is_front = false;
+                        continue;
+                    }
+                    choice.bytes += slot.payload_len() as u64;
+                    if choice.bytes > bytes_max && choice.items > 0 {
+                        return true;
+                    }
+                    choice.push(id);
+                    taken.items += 1;
+                    if span.is_back {
+                        taken.from_back.push(position);
+                    } else if is_front {
+                        taken.through = Some(position);
+                    }
+                }
+            }
+        }
+        false
     }
 
     pub(crate) fn extend(
@@ -212,10 +295,10 @@ impl Partition {
             }
             let lease = self.leases.get(number).lease(index).get();
             self.leases.leave(number, id);
-            moving.items.push(id);
-            moving.leases.push(lease);
+            moving.members.push((id, lease));
             // Its grant is not there yet: until they are joined, nothing but a second receipt for it can ask.
-            let grant = self.leases.grant(deadline, holder, &[id], &[lease]);
+            let member = Members::new(&[(id, lease)]);
+            let grant = self.leases.grant(deadline, holder, member);
             self.slots.update(id, |slot| slot.set_leased(grant, 0));
         }
         self.join_grants(&mut moving, deadline);
@@ -224,21 +307,17 @@ impl Partition {
 
     /// Joins the grants of items that were extended one by one.
     fn join_grants(&mut self, moving: &mut Moving, deadline: Timestamp) {
-        let Moving {
-            holder,
-            items,
-            leases,
-        } = std::mem::take(moving);
-        if items.len() < 2 {
+        let Moving { holder, members } = std::mem::take(moving);
+        if members.len() < 2 {
             return;
         }
-        for id in &items {
+        for (id, _) in &members {
             if let Some(slot) = self.slots.get(*id) {
                 self.leases.leave(slot.grant().0, *id);
             }
         }
-        let grant = self.leases.grant(deadline, holder, &items, &leases);
-        for (index, id) in (0..).zip(&items) {
+        let grant = self.leases.grant(deadline, holder, Members::new(&members));
+        for (index, (id, _)) in (0..).zip(&members) {
             self.slots.update(*id, |slot| slot.set_leased(grant, index));
         }
     }
@@ -283,6 +362,77 @@ impl Partition {
 #[derive(Debug, Default)]
 struct Moving {
     holder: Option<Holder>,
-    items: Vec<u64>,
-    leases: Vec<u64>,
+    members: Vec<(u64, u64)>,
+}
+
+/// What was chosen, under leases from `first` on.
+fn members_of(choice: &Choice, first: u64) -> Members {
+    if let ([(item, _)], Ok(len)) = (&choice.runs[..], u16::try_from(choice.items)) {
+        return Members::Run {
+            item: *item,
+            lease: first,
+            len,
+        };
+    }
+    let items = choice.runs.iter().flat_map(|(id, len)| *id..*id + len);
+    let members: Vec<_> = items.zip(first..).collect();
+    Members::new(&members)
+}
+
+/// A call that leases one item after the other.
+struct Granting<'a> {
+    number: u32,
+    /// Of the next item.
+    index: u16,
+    lease: u64,
+    tally: Tally,
+    last_buffer: Option<Lent>,
+    batch: &'a mut LeasedBatch,
+}
+
+impl<'a> Granting<'a> {
+    fn new(number: u32, lease: u64, batch: &'a mut LeasedBatch) -> Self {
+        Self {
+            number,
+            index: 0,
+            lease,
+            tally: Tally::default(),
+            last_buffer: None,
+            batch,
+        }
+    }
+
+    fn take(
+        &mut self,
+        id: u64,
+        slot: &mut Slot,
+        log: &mut Log,
+        notes: &BTreeMap<u64, Note>,
+        expiring: &mut DueOrder,
+    ) {
+        slot.set_attempts(slot.attempts().saturating_add(1));
+        slot.set_leased(self.number, self.index);
+        let expire_at = match slot.expires() {
+            true => log.record(slot).expire_at(),
+            false => None,
+        };
+        if let Some(expire_at) = expire_at {
+            expiring.remove(&(expire_at, typed(id)));
+        }
+        self.tally.add(slot, log.created_at(slot), expire_at);
+        let lease = NewLease {
+            item: typed(id),
+            lease: LeaseId::new(self.lease).expect("the counter gives numbers within the limit"),
+            position: slot.typed_position(),
+            attempts: slot.attempts(),
+            is_revived: slot.is_revived(),
+        };
+        self.index += 1;
+        self.lease += 1;
+        let note = match slot.is_noted() {
+            true => notes.get(&id),
+            false => None,
+        };
+        log.lend(slot, lease, note, &mut self.last_buffer, self.batch);
+    }
 }

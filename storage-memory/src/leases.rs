@@ -1,12 +1,14 @@
 //! Who has leased what, and until when.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use storage_api::{Holder, ItemId, LeaseId, Timestamp};
 
 use crate::footprint::{map_bytes, vec_bytes};
 use crate::number_set::NumberSet;
+use crate::partition::typed;
 use crate::slab::Slab;
+use crate::timers::{Timer, Timers};
 
 /// Items that were leased by one call: deadline and holder stand here once for all of them.
 ///
@@ -15,61 +17,91 @@ use crate::slab::Slab;
 pub(crate) struct Grant {
     pub(crate) deadline: Timestamp,
     pub(crate) holder: Option<Holder>,
-    items: Numbers,
-    leases: Numbers,
+    members: Members,
     /// How many of its items are still leased by it.
     live: u16,
+    timer: Timer,
 }
 
 impl Grant {
     /// The lease of the item at an index of it.
     pub(crate) fn lease(&self, index: u16) -> LeaseId {
-        LeaseId::new(self.leases.get(index)).expect("leases are given out within their limit")
+        let (_, lease) = self.members.get(index);
+        LeaseId::new(lease).expect("leases are given out within their limit")
     }
 
     /// Every item it ever had, with its index. Those that have left say so in their slots.
     pub(crate) fn items(&self) -> impl Iterator<Item = (u64, u16)> + '_ {
-        (0..self.items.len()).map(|index| (self.items.get(index), index))
+        self.items_behind(0)
+    }
+
+    /// The items behind some at its front.
+    fn items_behind(&self, skipped: u16) -> impl Iterator<Item = (u64, u16)> + '_ {
+        (skipped..self.members.len()).map(|index| (self.members.get(index).0, index))
     }
 }
 
-/// Numbers that are mostly consecutive.
+/// The items of a grant and their leases, at least one and at most 10 000.
 #[derive(Debug)]
-enum Numbers {
-    Run { first: u64, len: u16 },
-    List(Box<[u64]>),
+pub(crate) enum Members {
+    /// Consecutive items under consecutive leases, as they mostly are.
+    Run {
+        item: u64,
+        lease: u64,
+        len: u16,
+    },
+    List(Box<[(u64, u64)]>),
 }
 
-impl Numbers {
-    /// At most 10 000 numbers.
-    fn new(numbers: &[u64]) -> Self {
-        let is_run = numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-        match (numbers.first(), u16::try_from(numbers.len())) {
-            (Some(&first), Ok(len)) if is_run => Self::Run { first, len },
-            _ => Self::List(numbers.into()),
+impl Members {
+    pub(crate) fn new(members: &[(u64, u64)]) -> Self {
+        let is_run = members
+            .windows(2)
+            .all(|pair| (pair[0].0 + 1, pair[0].1 + 1) == pair[1]);
+        match (members.first(), u16::try_from(members.len())) {
+            (Some(&(item, lease)), Ok(len)) if is_run => Self::Run { item, lease, len },
+            _ => Self::List(members.into()),
         }
     }
 
-    fn get(&self, index: u16) -> u64 {
-        match self {
-            Self::Run { first, .. } => first + u64::from(index),
-            Self::List(numbers) => numbers[usize::from(index)],
-        }
-    }
-
-    fn len(&self) -> u16 {
+    pub(crate) fn len(&self) -> u16 {
         match self {
             Self::Run { len, .. } => *len,
-            Self::List(numbers) => {
-                u16::try_from(numbers.len()).expect("a grant has at most 10 000 items")
+            Self::List(members) => {
+                u16::try_from(members.len()).expect("a grant has at most 10 000 items")
             }
         }
+    }
+
+    fn get(&self, index: u16) -> (u64, u64) {
+        match self {
+            Self::Run { item, lease, .. } => (item + u64::from(index), lease + u64::from(index)),
+            Self::List(members) => members[usize::from(index)],
+        }
+    }
+
+    /// The first and the last id, where the items are in order of their ids.
+    fn id_range(&self) -> Option<(u64, u64)> {
+        let is_ordered = match self {
+            Self::Run { .. } => true,
+            Self::List(members) => members.is_sorted_by_key(|(item, _)| *item),
+        };
+        is_ordered.then(|| (self.get(0).0, self.get(self.len() - 1).0))
+    }
+
+    /// How many of items in order of their ids are before one.
+    fn count_before(&self, id: u64) -> u16 {
+        let before = match self {
+            Self::Run { item, .. } => id.saturating_sub(*item),
+            Self::List(members) => members.partition_point(|(item, _)| *item < id) as u64,
+        };
+        u16::try_from(before).map_or(self.len(), |before| before.min(self.len()))
     }
 
     fn bytes(&self) -> u64 {
         match self {
             Self::Run { .. } => 0,
-            Self::List(numbers) => vec_bytes::<u64>(numbers.len()),
+            Self::List(members) => vec_bytes::<(u64, u64)>(members.len()),
         }
     }
 }
@@ -78,67 +110,44 @@ impl Numbers {
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     grants: Slab<Grant>,
-    timers: BTreeSet<(Timestamp, u32)>,
+    timers: Timers,
     /// The items of each holder, by id.
     holders: BTreeMap<Holder, NumberSet>,
-    /// Bytes of the lists of numbers.
+    /// Bytes of the lists of members.
     list_bytes: u64,
     /// Bytes of the sets of the holders.
     holder_bytes: u64,
 }
 
 impl Leases {
-    /// Leases items, which have `leases` in their order; at least one and at most 10 000.
+    /// Leases items; answers the number of their grant, in which each has the index of its place.
     pub(crate) fn grant(
         &mut self,
         deadline: Timestamp,
         holder: Option<Holder>,
-        items: &[u64],
-        leases: &[u64],
+        members: Members,
     ) -> u32 {
-        self.hold(holder, items);
-        self.grant_numbers(deadline, holder, Numbers::new(items), Numbers::new(leases))
-    }
-
-    /// Leases items under consecutive leases from `first` on.
-    pub(crate) fn grant_from(
-        &mut self,
-        deadline: Timestamp,
-        holder: Option<Holder>,
-        items: &[u64],
-        first: u64,
-    ) -> u32 {
-        self.hold(holder, items);
-        let items = Numbers::new(items);
-        let len = items.len();
-        self.grant_numbers(deadline, holder, items, Numbers::Run { first, len })
-    }
-
-    fn hold(&mut self, holder: Option<Holder>, items: &[u64]) {
-        let Some(holder) = holder else { return };
-        let held = self.holders.entry(holder).or_default();
-        let before = held.bytes();
-        items.iter().for_each(|item| held.insert(*item));
-        self.holder_bytes += held.bytes() - before;
-    }
-
-    fn grant_numbers(
-        &mut self,
-        deadline: Timestamp,
-        holder: Option<Holder>,
-        items: Numbers,
-        leases: Numbers,
-    ) -> u32 {
-        self.list_bytes += items.bytes() + leases.bytes();
-        let grant = self.grants.insert(Grant {
+        self.list_bytes += members.bytes();
+        let ids = members.id_range();
+        let grant = Grant {
             deadline,
             holder,
-            live: items.len(),
-            items,
-            leases,
-        });
-        self.timers.insert((deadline, grant));
-        grant
+            live: members.len(),
+            members,
+            timer: Timer::Tree,
+        };
+        let number = self.grants.insert(grant);
+        let timer = self.timers.insert(deadline, ids, number);
+        let grant = self.grants.get_mut(number);
+        let grant = grant.expect("the grant was just made");
+        grant.timer = timer;
+        if let Some(holder) = holder {
+            let held = self.holders.entry(holder).or_default();
+            let before = held.bytes();
+            grant.items().for_each(|(item, _)| held.insert(item));
+            self.holder_bytes += held.bytes() - before;
+        }
+        number
     }
 
     pub(crate) fn get(&self, grant: u32) -> &Grant {
@@ -148,26 +157,40 @@ impl Leases {
 
     /// An item is no longer leased by a grant; answers the deadline that it had.
     pub(crate) fn leave(&mut self, number: u32, item: u64) -> Timestamp {
+        let grant = self.get(number);
+        let deadline = grant.deadline;
+        if let Some(holder) = grant.holder {
+            self.let_go(holder, item);
+        }
+        self.leave_many(number, 1);
+        deadline
+    }
+
+    fn let_go(&mut self, holder: Holder, item: u64) {
+        let Some(held) = self.holders.get_mut(&holder) else {
+            return;
+        };
+        let before = held.bytes();
+        held.remove(item);
+        self.holder_bytes -= before - held.bytes();
+        if held.is_empty() {
+            self.holders.remove(&holder);
+        }
+    }
+
+    /// So many items are no longer leased by a grant, which has no holder.
+    pub(crate) fn leave_many(&mut self, number: u32, items: u16) {
         let grant = self.grants.get_mut(number);
         let grant = grant.expect("a leased item keeps its grant");
-        grant.live -= 1;
-        let deadline = grant.deadline;
-        if let Some(holder) = grant.holder
-            && let Some(held) = self.holders.get_mut(&holder)
+        grant.live -= items;
+        if grant.live == 0
+            && let Some(grant) = self.grants.remove(number)
         {
-            let before = held.bytes();
-            held.remove(item);
-            self.holder_bytes -= before - held.bytes();
-            if held.is_empty() {
-                self.holders.remove(&holder);
-            }
+            let (first, _) = grant.members.get(0);
+            self.timers
+                .remove(grant.timer, grant.deadline, first, number);
+            self.list_bytes -= grant.members.bytes();
         }
-        if grant.live == 0 {
-            self.timers.remove(&(grant.deadline, number));
-            self.list_bytes -= grant.items.bytes() + grant.leases.bytes();
-            self.grants.remove(number);
-        }
-        deadline
     }
 
     /// Moves the deadline of a grant that has one item left.
@@ -175,15 +198,18 @@ impl Leases {
         let Some(grant) = self.grants.get_mut(number).filter(|grant| grant.live == 1) else {
             return false;
         };
-        self.timers.remove(&(grant.deadline, number));
+        let (first, _) = grant.members.get(0);
+        self.timers
+            .remove(grant.timer, grant.deadline, first, number);
         grant.deadline = deadline;
-        self.timers.insert((deadline, number));
+        let ids = grant.members.id_range();
+        grant.timer = self.timers.insert(deadline, ids, number);
         true
     }
 
     /// The earliest deadline.
     pub(crate) fn first_due(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(at, _)| *at)
+        self.timers.first_due()
     }
 
     /// The first item that a holder has leased.
@@ -194,44 +220,66 @@ impl Leases {
 
     /// Every grant.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Grant)> {
-        let numbers = self.timers.iter().map(|(_, number)| *number);
+        let numbers = self.timers.grants();
         numbers.map(|number| (number, self.get(number)))
     }
 
-    /// Deadlines and ids in that order, from a deadline on. `is_leased` tells whether an item is still leased as the one at
-    /// an index of a grant.
+    /// Deadlines and ids in that order, behind a point. `is_leased` tells whether an item is still leased as the one at an
+    /// index of a grant.
+    ///
+    /// Grants in order of deadline and id, as they mostly are, are read where they are needed. Of the others those of one
+    /// deadline are looked at together.
     pub(crate) fn due<'a>(
         &'a self,
-        from: Timestamp,
-        is_leased: impl Fn(u64, u32, u16) -> bool + 'a,
+        behind: Option<(Timestamp, ItemId)>,
+        is_leased: impl Fn(u64, u32, u16) -> bool + Copy + 'a,
     ) -> impl Iterator<Item = (Timestamp, ItemId)> + 'a {
-        let mut timers = self.timers.range((from, 0)..).peekable();
-        let mut current = Vec::new().into_iter();
-        let mut at = from;
-        std::iter::from_fn(move || {
-            loop {
-                if let Some(id) = current.next() {
-                    let id = ItemId::new(id).expect("ids are given out within their limit");
-                    return Some((at, id));
-                }
-                // Grants of one deadline are taken together, as their items are due in order of their ids.
-                at = timers.peek()?.0;
-                let mut ids = Vec::new();
-                while let Some((_, number)) = timers.next_if(|(other, _)| *other == at) {
-                    let items = self.get(*number).items();
-                    let leased = items.filter(|(id, index)| is_leased(*id, *number, *index));
-                    ids.extend(leased.map(|(id, _)| id));
-                }
-                ids.sort_unstable();
-                current = ids.into_iter();
+        let from = behind.map_or((Timestamp::MIN, 0), |(at, id)| (at, id.get()));
+        let leased = move |(at, number): (Timestamp, u32), skipped| {
+            let items = self.get(number).items_behind(skipped);
+            let leased = items.filter(move |(id, index)| is_leased(*id, number, *index));
+            leased.map(move |(id, _)| (at, typed(id)))
+        };
+        let runs = self.timers.runs_from(from).map(|run| {
+            let leased = run.flat_map(move |(at, number)| {
+                let skipped = match at == from.0 {
+                    true => self.get(number).members.count_before(from.1),
+                    false => 0,
+                };
+                leased((at, number), skipped)
+            });
+            Box::new(leased) as Box<dyn Iterator<Item = (Timestamp, ItemId)> + 'a>
+        });
+        let mut others = self.timers.others_from(from.0).peekable();
+        let others = std::iter::from_fn(move || {
+            let (at, number) = others.next()?;
+            let mut items: Vec<_> = leased((at, number), 0).collect();
+            while let Some(grant) = others.next_if(|(other, _)| *other == at) {
+                items.extend(leased(grant, 0));
             }
+            items.sort_unstable();
+            Some(items)
+        });
+        let mut sources: Vec<_> = runs
+            .chain([Box::new(others.flatten()) as Box<dyn Iterator<Item = _> + 'a>])
+            .map(|source| {
+                source
+                    .skip_while(move |point| behind.is_some_and(|behind| *point <= behind))
+                    .peekable()
+            })
+            .collect();
+        std::iter::from_fn(move || {
+            let heads = sources.iter_mut().enumerate();
+            let heads = heads.filter_map(|(index, source)| Some((*source.peek()?, index)));
+            let (_, first) = heads.min()?;
+            sources[first].next()
         })
     }
 
     /// The bytes that everything here takes.
     pub(crate) fn bytes(&self) -> u64 {
         self.grants.bytes()
-            + map_bytes::<(Timestamp, u32), ()>(self.timers.len())
+            + self.timers.bytes()
             + self.list_bytes
             + self.holder_bytes
             + map_bytes::<Holder, NumberSet>(self.holders.len())
@@ -240,6 +288,7 @@ impl Leases {
     /// Gives back what is spare.
     pub(crate) fn trim(&mut self) {
         self.grants.trim();
+        self.timers.trim();
     }
 }
 
@@ -251,7 +300,7 @@ impl Leases {
         let mut holders = BTreeMap::<Holder, NumberSet>::new();
         for (id, number, index) in leased {
             let grant = self.get(*number);
-            assert_eq!(grant.items.get(*index), *id, "item of grant {number}");
+            assert_eq!(grant.members.get(*index).0, *id, "item of grant {number}");
             *live.entry(*number).or_default() += 1;
             if let Some(holder) = grant.holder {
                 holders.entry(holder).or_default().insert(*id);
@@ -265,9 +314,68 @@ impl Leases {
         assert_eq!(self.holders, holders, "items of the holders");
         let held: u64 = holders.values().map(NumberSet::bytes).sum();
         assert_eq!(self.holder_bytes, held, "bytes of the holders");
-        let lists = self
-            .iter()
-            .map(|(_, grant)| grant.items.bytes() + grant.leases.bytes());
+        let lists = self.iter().map(|(_, grant)| grant.members.bytes());
         assert_eq!(self.list_bytes, lists.sum::<u64>(), "bytes of lists");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_page_of_many_leases_of_one_deadline_looks_at_little_more_than_itself() {
+        let mut leases = Leases::default();
+        let at = Timestamp::from_secs(1);
+        for grant in 0..10_000 {
+            let (item, len) = (1 + grant * 10, 10);
+            let lease = item;
+            leases.grant(at, None, Members::Run { item, lease, len });
+        }
+        let looked_at = Cell::new(0);
+        let is_leased = |_, _, _| {
+            looked_at.set(looked_at.get() + 1);
+            true
+        };
+
+        let behind = Some((at, typed(70_005)));
+        let page: Vec<u64> = leases
+            .due(behind, is_leased)
+            .take(100)
+            .map(|(_, id)| id.get())
+            .collect();
+
+        assert_eq!(page, (70_006..70_106).collect::<Vec<_>>());
+        assert!(looked_at.get() <= 110, "{} looked at", looked_at.get());
+    }
+
+    #[test]
+    fn grants_in_no_order_are_due_in_the_order_of_their_items() {
+        let mut leases = Leases::default();
+        let at = Timestamp::from_secs;
+        let mut expected = Vec::new();
+        for step in 0..200_u64 {
+            let item = 1 + step * 7919 % 1000 * 2;
+            let deadline = at(i64::try_from(step * 31 % 5).unwrap());
+            let members = [(item + 1, 2 * step), (item, 2 * step + 1)];
+            leases.grant(
+                deadline,
+                None,
+                Members::new(&members[..1 + step as usize % 2]),
+            );
+            expected.push((deadline, typed(item + 1)));
+            if step % 2 == 1 {
+                expected.push((deadline, typed(item)));
+            }
+        }
+        expected.sort_unstable();
+
+        for behind in [None, Some(expected[77]), Some(expected[200])] {
+            let left = expected.iter().filter(|point| Some(**point) > behind);
+            let due = leases.due(behind, |_, _, _| true);
+            assert!(due.eq(left.copied()), "behind {behind:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@
 //! | `partition` | what a partition consists of, and how an item enters, changes and leaves |
 //! | `log`, `segment`, `compaction` | where the records are, and how their memory is used again |
 //! | `slot`, `slots` | what is kept of an item, and where that is |
-//! | `ready`, `leases`, `dedup` | in which order items are leased, who has leased what until when, which keys are taken |
+//! | `ready`, `leases`, `timers`, `dedup` | in which order items are leased, who has leased what until when, which keys are taken |
 //! | `account`, `budget`, `demand`, `footprint`, `overflow` | how much memory is taken, what something will take, what goes to make room |
 //! | `produce`, `lease`, `finish`, `time`, `remove`, `listing`, `restore` | what each operation does to a partition |
 //! | `capacity` | whether the limits of a partition leave room |
@@ -56,6 +56,7 @@ mod slots;
 #[cfg(test)]
 mod stories;
 mod time;
+mod timers;
 
 pub use backend::MemoryBackend;
 pub use config::{MemoryConfig, Overflow};

@@ -5,7 +5,6 @@ use std::ops::Bound;
 use storage_api::limits::BATCH_BYTES_MAX;
 use storage_api::{
     Cursor, ItemEntry, ItemIds, ItemPoint, ListRequest, Listing, Operation, Page, Result, Start,
-    Timestamp,
 };
 
 use crate::partition::{Partition, is_ready_at};
@@ -102,14 +101,11 @@ impl Partition {
                     Some(ItemPoint::Due(at, id)) => Some((at, id)),
                     _ => None,
                 };
-                let from = after.map_or(Timestamp::MIN, |(at, _)| at);
-                let order = self.leases.due(from, |id, grant, index| {
+                let order = self.leases.due(after, |id, grant, index| {
                     let slot = self.slots.get(id);
                     slot.is_some_and(|slot| slot.is_leased_as(grant, index))
                 });
-                let behind =
-                    order.skip_while(move |point| after.is_some_and(|after| *point <= after));
-                Box::new(behind.map(|(_, id)| id.get()))
+                Box::new(order.map(|(_, id)| id.get()))
             }
         }
     }

@@ -77,39 +77,64 @@ impl Log {
 
     /// Appends the record of an item that is created then.
     pub(crate) fn append(&mut self, id: u64, record: &[u8], created_at: Timestamp) -> Place {
+        let (place, _) = self.open(record.len(), created_at);
+        self.append_run(place, id, 1, record);
+        if record.len() > self.shared_record_bytes_max() {
+            let segment = self.segment_mut(place.segment);
+            let before = segment.index_bytes();
+            segment.seal();
+            let after = segment.index_bytes();
+            self.index_bytes += after - before;
+        }
+        place
+    }
+
+    /// Where a record of that length goes which is created then, and how many bytes of records fit there. It is a segment
+    /// of its own where the record is [large](Self::is_large).
+    pub(crate) fn open(&mut self, len: usize, created_at: Timestamp) -> (Place, usize) {
         let created_at = created_at.as_micros();
         let number = match self.active {
-            Some(number) if self.has_room(number, record.len()) => number,
-            _ => self.open_segment(record.len(), created_at),
+            Some(number) if self.has_room(number, len) => number,
+            _ => self.open_segment(len, created_at),
         };
-        let is_large = record.len() > self.shared_record_bytes_max();
-        let segment = self.segments[number as usize].as_mut();
-        let segment = segment.expect("the segment was just found or opened");
-        let offset = segment.offset();
-        if !segment.append_next(id, record) {
-            let before = segment.index_bytes();
-            segment.append(id, record);
-            if is_large {
-                segment.seal();
-            }
-            self.index_bytes += segment.index_bytes() - before;
-        }
+        let segment = self.segment(number);
         let since = created_at.checked_sub(segment.created_at());
         let created = since.and_then(|micros| u32::try_from(micros).ok());
-        self.live_bytes += record.len() as u64;
-        Place {
+        let place = Place {
             segment: number,
-            offset: u32::try_from(offset).expect("a segment is at most 1 MiB or has one record"),
+            offset: u32::try_from(segment.offset())
+                .expect("a segment is at most 1 MiB or has one record"),
             created: created.unwrap_or(CREATED_IN_RECORD),
+        };
+        (place, segment.room())
+    }
+
+    /// Whether a record of that length shares no segment.
+    pub(crate) fn is_large(&self, len: usize) -> bool {
+        len > self.shared_record_bytes_max()
+    }
+
+    /// Appends the records of consecutive ids at a place that was [opened](Self::open) for them.
+    pub(crate) fn append_run(&mut self, place: Place, first: u64, count: u64, records: &[u8]) {
+        self.live_bytes += records.len() as u64;
+        let segment = self.segment_mut(place.segment);
+        let before = segment.index_bytes();
+        if segment.append(first, count, records) {
+            let after = segment.index_bytes();
+            self.index_bytes += after - before;
         }
     }
 
     /// The item of a record has gone.
     pub(crate) fn release(&mut self, slot: &Slot) {
-        let number = slot.place().segment;
-        self.live_bytes -= slot.len() as u64;
+        self.release_some(slot.place().segment, slot.len());
+    }
+
+    /// The items of some records of a segment have gone, which take that many bytes.
+    pub(crate) fn release_some(&mut self, number: u32, bytes: usize) {
+        self.live_bytes -= bytes as u64;
         let segment = self.segment_mut(number);
-        segment.release(slot.len());
+        segment.release(bytes);
         if !segment.is_sealed() {
             return;
         }
@@ -167,6 +192,20 @@ impl Log {
             let start = offset - last.start;
             return batch.push_slice(lease, start..start + len, note);
         }
+        self.lend_from(slot, lease, note, last, batch);
+    }
+
+    /// Appends a record that is in no run which was lent last.
+    fn lend_from(
+        &mut self,
+        slot: &Slot,
+        lease: NewLease,
+        note: Option<&Note>,
+        last: &mut Option<Lent>,
+        batch: &mut LeasedBatch,
+    ) {
+        let (place, len) = (slot.place(), slot.len());
+        let offset = place.offset as usize;
         let segment = self.segments[place.segment as usize].as_mut();
         let segment = segment.expect("an item keeps the segment of its record");
         if segment.shared(offset).is_none() && segment.open_len() > COPIED_BYTES_MAX {

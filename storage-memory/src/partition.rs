@@ -223,7 +223,7 @@ impl Partition {
     }
 
     /// The key of an item that is done with is free, or lingers.
-    fn let_go_of_key(&mut self, slot: &Slot, dedup_for: std::time::Duration) {
+    pub(crate) fn let_go_of_key(&mut self, slot: &Slot, dedup_for: std::time::Duration) {
         if !slot.is_keyed() {
             return;
         }
@@ -238,31 +238,7 @@ impl Partition {
         }
     }
 
-    /// Removes the item of a receipt, which is done with, and leaves its sums to the caller, who does many.
-    pub(crate) fn complete_one(
-        &mut self,
-        receipt: Receipt,
-        tally: &mut Tally,
-    ) -> Result<(), StepFailure> {
-        let id = receipt.item.get();
-        let leases = &self.leases;
-        let removed = self
-            .slots
-            .remove_if(id, |slot| expect_lease(leases, slot, receipt));
-        let slot = removed?.ok_or(StepFailure::NotFound)?;
-        let deadline = self.leases.leave(slot.grant().0, id);
-        tally.add(&slot, self.log.created_at(&slot), Some(deadline));
-        if slot.is_keyed() {
-            self.let_go_of_key(&slot, self.info.config.dedup_for());
-        }
-        if slot.is_noted() {
-            self.forget_note(id, &slot);
-        }
-        self.log.release(&slot);
-        Ok(())
-    }
-
-    fn forget_note(&mut self, id: u64, slot: &Slot) {
+    pub(crate) fn forget_note(&mut self, id: u64, slot: &Slot) {
         if slot.is_noted()
             && let Some(note) = self.notes.remove(&id)
         {
@@ -487,7 +463,11 @@ impl Partition {
 }
 
 /// Whether an item is leased as a receipt says.
-fn expect_lease(leases: &Leases, slot: &Slot, receipt: Receipt) -> Result<(), StepFailure> {
+pub(crate) fn expect_lease(
+    leases: &Leases,
+    slot: &Slot,
+    receipt: Receipt,
+) -> Result<(), StepFailure> {
     let (grant, index) = slot.grant();
     let is_valid = slot.state() == State::Leased && leases.get(grant).lease(index) == receipt.lease;
     match is_valid {
@@ -513,6 +493,13 @@ impl Tally {
         if let Some(due_at) = due_at {
             self.due_at_sum += i128::from(due_at.as_micros());
         }
+    }
+
+    /// Items that are created then and not due, of so many payload bytes together.
+    pub(crate) fn add_many(&mut self, items: u64, bytes: u64, created_at: Timestamp) {
+        self.items += items;
+        self.bytes += bytes;
+        self.created_at_sum += i128::from(created_at.as_micros()) * i128::from(items);
     }
 
     /// The same items, all due then.

@@ -1,6 +1,9 @@
 //! Produce: items come in, whole batches or none (clauses ITEM-1 to ITEM-6).
 
-use storage_api::{Duplicate, Mode, Operation, Produced, Result, SealedBatch, State};
+use storage_api::limits::PRIORITY_DEFAULT;
+use storage_api::{
+    Duplicate, ItemId, Mode, Operation, Produced, RecordView, Result, SealedBatch, State, Timestamp,
+};
 
 use crate::capacity::Forecast;
 use crate::demand::Demand;
@@ -18,19 +21,16 @@ struct Run {
 }
 
 impl Run {
-    /// A run that begins with an item, which is still to be counted.
-    fn of(slot: &Slot, id: u64) -> Self {
-        Self {
-            priority: slot.priority(),
-            position: slot.position(),
-            id,
-            len: 0,
+    /// Items that come behind: they lengthen the run, or it is queued and they begin the next.
+    fn follow(&mut self, ready: &mut Ready, next: Self) {
+        if (self.priority, self.position + self.len, self.id + self.len)
+            == (next.priority, next.position, next.id)
+        {
+            self.len += next.len;
+        } else {
+            self.queue(ready);
+            *self = next;
         }
-    }
-
-    fn is_followed_by(&self, slot: &Slot, id: u64) -> bool {
-        (self.priority, self.position + self.len, self.id + self.len)
-            == (slot.priority(), slot.position(), id)
     }
 
     fn queue(&self, ready: &mut Ready) {
@@ -38,6 +38,16 @@ impl Run {
             ready.push(self.priority, (self.position, self.id), self.len);
         }
     }
+}
+
+/// What has become of a batch so far.
+#[derive(Debug, Default)]
+struct Storing {
+    first: Option<ItemId>,
+    duplicates: Vec<Duplicate>,
+    /// Most items are ready and do not expire: they are queued and counted together.
+    run: Run,
+    tally: Tally,
 }
 
 /// The modes in which nothing is produced.
@@ -76,49 +86,106 @@ impl Partition {
 
     /// Stores a batch for which there is room.
     pub(crate) fn store(&mut self, batch: &SealedBatch) -> Produced {
-        let mut first = None;
-        let mut duplicates = Vec::new();
-        let now = batch.now();
-        let mut tally = Tally::default();
-        let mut run = Run::default();
-        for (index, view) in batch.records().enumerate() {
-            let key = view.dedup_key();
-            if let Some(owner) = key.and_then(|key| self.keys.owner(key)) {
-                let of = owner.id;
-                let slot = self.slots.get(of.get()).filter(|_| !owner.has_gone);
-                let state = slot.map(Slot::state);
-                duplicates.push(Duplicate { index, of, state });
-                continue;
-            }
-            let id = self.ids.give();
-            first = first.or(Some(typed(id)));
-            let place = self.log.append(id, view.as_bytes(), now);
-            let mut slot = Slot::new(view, place);
-            match view.enqueue_at() {
-                Some(enqueue_at) if enqueue_at > now => slot.set_scheduled(enqueue_at),
-                _ => slot.set_ready(self.positions.give()),
-            }
-            if let Some(key) = key {
-                self.keys.take(key, typed(id));
-            }
-            // Most items are ready and do not expire: they are queued and counted together.
-            if slot.state() == State::Ready && !slot.expires() {
-                if !run.is_followed_by(&slot, id) {
-                    run.queue(&mut self.ready);
-                    run = Run::of(&slot, id);
-                }
-                run.len += 1;
-                tally.add(&slot, now, None);
+        let mut storing = Storing::default();
+        let mut index = 0;
+        while index < batch.len() {
+            let view = batch.record(index);
+            if view.is_plain() && !self.log.is_large(view.as_bytes().len()) {
+                index += self.store_plain(batch, index, &mut storing);
             } else {
-                run.queue(&mut self.ready);
-                run = Run::default();
-                self.link(id, &slot);
+                self.store_one(index, view, batch.now(), &mut storing);
+                index += 1;
             }
-            self.slots.insert(id, slot);
         }
-        run.queue(&mut self.ready);
-        self.arrivals += tally.items;
-        self.count(State::Ready, &tally, true);
-        Produced::new(first, batch.len(), duplicates)
+        storing.run.queue(&mut self.ready);
+        self.arrivals += storing.tally.items;
+        self.count(State::Ready, &storing.tally, true);
+        Produced::new(storing.first, batch.len(), storing.duplicates)
+    }
+
+    /// Stores plain records that are not large, from one of the batch on, and answers how many: as many as go to one segment
+    /// and one chunk of slots. That is at least one, and mostly all.
+    fn store_plain(&mut self, batch: &SealedBatch, from: usize, storing: &mut Storing) -> usize {
+        let len = batch.record(from).as_bytes().len();
+        let (place, room) = self.log.open(len, batch.now());
+        let (id, position) = (self.ids.last() + 1, self.positions.last() + 1);
+        let log = &self.log;
+        let (mut end, mut bytes, mut payload_bytes) = (from, 0, 0);
+        let mut at = (place, position);
+        let next = || {
+            let view = (end < batch.len()).then(|| batch.record(end))?;
+            let len = view.as_bytes().len();
+            if !view.is_plain() || bytes + len > room || log.is_large(len) {
+                return None;
+            }
+            let slot = Slot::plain(view, at.0, at.1);
+            at = (at.0.behind(len), at.1 + 1);
+            end += 1;
+            bytes += len;
+            payload_bytes += slot.payload_len();
+            Some(slot)
+        };
+        let count = self.slots.append_ready(id, next);
+
+        let items = count as u64;
+        let records = batch.bytes_of(from..from + count);
+        self.log.append_run(place, id, items, records);
+        self.ids.raise(id + items - 1);
+        self.positions.raise(position + items - 1);
+        storing.first = storing.first.or(Some(typed(id)));
+        storing
+            .tally
+            .add_many(items, payload_bytes as u64, batch.now());
+        let run = Run {
+            priority: PRIORITY_DEFAULT,
+            position,
+            id,
+            len: items,
+        };
+        storing.run.follow(&mut self.ready, run);
+        count
+    }
+
+    fn store_one(
+        &mut self,
+        index: usize,
+        view: RecordView<'_>,
+        now: Timestamp,
+        storing: &mut Storing,
+    ) {
+        let key = view.dedup_key();
+        if let Some(owner) = key.and_then(|key| self.keys.owner(key)) {
+            let of = owner.id;
+            let slot = self.slots.get(of.get()).filter(|_| !owner.has_gone);
+            let state = slot.map(Slot::state);
+            storing.duplicates.push(Duplicate { index, of, state });
+            return;
+        }
+        let id = self.ids.give();
+        storing.first = storing.first.or(Some(typed(id)));
+        let place = self.log.append(id, view.as_bytes(), now);
+        let mut slot = Slot::new(view, place);
+        match view.enqueue_at() {
+            Some(enqueue_at) if enqueue_at > now => slot.set_scheduled(enqueue_at),
+            _ => slot.set_ready(self.positions.give()),
+        }
+        if let Some(key) = key {
+            self.keys.take(key, typed(id));
+        }
+        if slot.state() == State::Ready && !slot.expires() {
+            let run = Run {
+                priority: slot.priority(),
+                position: slot.position(),
+                id,
+                len: 1,
+            };
+            storing.run.follow(&mut self.ready, run);
+            storing.tally.add(&slot, now, None);
+        } else {
+            storing.run.queue(&mut self.ready);
+            storing.run = Run::default();
+            self.link(id, &slot);
+        }
+        self.slots.insert(id, slot);
     }
 }

@@ -112,7 +112,18 @@ impl Ready {
     /// The first item in lease order.
     pub(crate) fn first(&self) -> Option<Stand> {
         let lane = self.lanes.iter().find(|lane| lane.items > 0)?;
-        lane.after(None).next().map(|(stand, _)| stand)
+        lane.after(None).next()
+    }
+
+    /// The first item in lease order with its priority, unless it was put back.
+    pub(crate) fn first_queued(&self) -> Option<(u8, Stand)> {
+        let lane = self.lanes.iter().find(|lane| lane.items > 0)?;
+        let run = lane.fifo.front()?;
+        let is_first = match lane.back.first_key_value() {
+            Some((position, _)) => run.position < *position,
+            None => true,
+        };
+        is_first.then_some((lane.priority, (run.position, run.id)))
     }
 
     /// The priorities that have items.
@@ -121,14 +132,10 @@ impl Ready {
         lanes.map(|lane| lane.priority)
     }
 
-    /// The pairs of a priority behind a position, stale ones included; and whether each was put back.
-    pub(crate) fn after(
-        &self,
-        priority: u8,
-        position: Option<u64>,
-    ) -> impl Iterator<Item = (Stand, bool)> + '_ {
+    /// The pairs of a priority as spans.
+    pub(crate) fn spans(&self, priority: u8) -> impl Iterator<Item = Span> + '_ {
         let lane = self.lane(priority);
-        lane.into_iter().flat_map(move |lane| lane.after(position))
+        lane.into_iter().flat_map(|lane| lane.spans(None))
     }
 
     /// The pairs of a lane behind those of another priority, or of all.
@@ -142,8 +149,7 @@ impl Ready {
             let position = after
                 .filter(|(first, _)| *first == lane.priority)
                 .map(|(_, position)| position);
-            lane.after(position)
-                .map(|(stand, _)| (lane.priority, stand))
+            lane.after(position).map(|stand| (lane.priority, stand))
         })
     }
 
@@ -250,13 +256,19 @@ impl Lane {
         position < run.end() && run.id + (position - run.position) == id
     }
 
-    /// The pairs behind a position in order of position; and whether each was put back.
-    fn after(&self, position: Option<u64>) -> Pairs<'_> {
+    /// The pairs behind a position in order of position.
+    fn after(&self, position: Option<u64>) -> impl Iterator<Item = Stand> + '_ {
+        self.spans(position)
+            .flat_map(|span| (0..span.len).map(move |step| (span.position + step, span.id + step)))
+    }
+
+    /// The same as spans.
+    fn spans(&self, position: Option<u64>) -> Spans<'_> {
         let from = position.map_or(0, |position| position + 1);
         let index = self.fifo.partition_point(|run| run.end() <= from);
-        let run = self.fifo.get(index).copied();
+        let run = self.fifo.get(index);
         let skipped = run.map_or(0, |run| from.saturating_sub(run.position));
-        Pairs {
+        Spans {
             fifo: &self.fifo,
             index,
             skipped,
@@ -321,8 +333,18 @@ impl Lane {
     }
 }
 
-/// The pairs of a lane from some position on.
-struct Pairs<'a> {
+/// Pairs of consecutive positions and consecutive ids; some may be stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) position: u64,
+    pub(crate) id: u64,
+    pub(crate) len: u64,
+    /// Whether it was put back, and is one pair.
+    pub(crate) is_back: bool,
+}
+
+/// The spans of a lane from some position on.
+struct Spans<'a> {
     fifo: &'a VecDeque<Run>,
     index: usize,
     /// How many pairs of the run at `index` are behind us.
@@ -330,29 +352,46 @@ struct Pairs<'a> {
     back: std::iter::Peekable<std::collections::btree_map::Range<'a, u64, u64>>,
 }
 
-impl Iterator for Pairs<'_> {
-    type Item = (Stand, bool);
+impl Iterator for Spans<'_> {
+    type Item = Span;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        let queued = self.fifo.get(self.index);
-        let queued = queued.map(|run| (run.position + self.skipped, run.id + self.skipped, run));
-        let back = self.back.peek();
-        match (queued, back) {
-            (Some((position, id, run)), back)
-                if back.is_none_or(|(back, _)| position <= **back) =>
-            {
-                self.skipped += 1;
-                if self.skipped == run.len {
-                    self.skipped = 0;
-                    self.index += 1;
-                }
-                Some(((position, id), false))
-            }
-            _ => self
-                .back
-                .next()
-                .map(|(position, id)| ((*position, *id), true)),
+    fn next(&mut self) -> Option<Span> {
+        let back = self.back.peek().map(|(position, _)| **position);
+        let Some(run) = self.fifo.get(self.index) else {
+            return self.next_back_span();
+        };
+        let position = run.position + self.skipped;
+        // Up to the next that was put back; a stale pair of its position comes before it.
+        let before_back = match back {
+            Some(back) if back < position => return self.next_back_span(),
+            Some(back) => (back - position).max(1),
+            None => u64::MAX,
+        };
+        let len = before_back.min(run.len - self.skipped);
+        let id = run.id + self.skipped;
+        self.skipped += len;
+        if self.skipped == run.len {
+            self.skipped = 0;
+            self.index += 1;
         }
+        Some(Span {
+            position,
+            id,
+            len,
+            is_back: false,
+        })
+    }
+}
+
+impl Spans<'_> {
+    fn next_back_span(&mut self) -> Option<Span> {
+        let (position, id) = self.back.next()?;
+        Some(Span {
+            position: *position,
+            id: *id,
+            len: 1,
+            is_back: true,
+        })
     }
 }
 
@@ -385,7 +424,8 @@ mod tests {
     use super::*;
 
     fn order(ready: &Ready) -> Vec<Stand> {
-        ready.after(100, None).map(|(stand, _)| stand).collect()
+        let lane = ready.lane(100).unwrap();
+        lane.after(None).collect()
     }
 
     #[test]

@@ -8,6 +8,7 @@ use storage_api::{
 
 use crate::capacity::Forecast;
 use crate::demand::Demand;
+use crate::leases::Members;
 use crate::numbers::Counter;
 use crate::partition::Partition;
 use crate::slot::Slot;
@@ -59,7 +60,8 @@ impl Partition {
                 deadline,
                 holder,
             } => {
-                let grant = self.leases.grant(deadline, holder, &[id], &[lease.get()]);
+                let members = Members::new(&[(id, lease.get())]);
+                let grant = self.leases.grant(deadline, holder, members);
                 slot.set_ready(position.get());
                 slot.set_leased(grant, 0);
             }

@@ -108,21 +108,20 @@ impl Segment {
         self.open_start + self.open.len()
     }
 
-    /// Appends a record for which there is room.
-    pub(crate) fn append(&mut self, id: u64, record: &[u8]) {
-        self.ids.push(IdRun { first: id, len: 0 });
-        self.append_next(id, record);
-    }
-
-    /// Appends a record for which there is room, if its id follows that of the record before.
-    pub(crate) fn append_next(&mut self, id: u64, record: &[u8]) -> bool {
+    /// Appends records of consecutive ids, for which there is room; answers whether what describes the block grew.
+    pub(crate) fn append(&mut self, first: u64, count: u64, records: &[u8]) -> bool {
+        self.open.extend_from_slice(records);
+        self.live += records.len();
         match self.ids.last_mut() {
-            Some(run) if run.first + run.len == id => run.len += 1,
-            _ => return false,
+            Some(run) if run.first + run.len == first => {
+                run.len += count;
+                false
+            }
+            _ => {
+                self.ids.push(IdRun { first, len: count });
+                true
+            }
         }
-        self.open.extend_from_slice(record);
-        self.live += record.len();
-        true
     }
 
     /// A record's bytes.
@@ -208,12 +207,12 @@ mod tests {
     fn what_a_reader_holds_is_never_written_again() {
         let mut segment = Segment::new(BytesMut::with_capacity(64), 0);
         let first = segment.offset();
-        segment.append(1, b"first");
+        segment.append(1, 1, b"first");
         segment.freeze();
         let (run, start) = segment.shared(first).unwrap();
         let held = run.slice(start..start + 5);
         let second = segment.offset();
-        assert!(segment.append_next(2, b"second"));
+        assert!(!segment.append(2, 1, b"second"), "one run of ids");
 
         assert_eq!(segment.bytes(first, 5), b"first");
         assert_eq!(segment.bytes(second, 6), b"second");
@@ -232,7 +231,7 @@ mod tests {
     fn a_segment_that_nobody_holds_is_a_block_again() {
         let mut segment = Segment::new(BytesMut::with_capacity(64), 0);
         for id in 0..4 {
-            segment.append(id, b"record");
+            segment.append(id, 1, b"record");
             segment.freeze();
         }
 

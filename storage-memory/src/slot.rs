@@ -1,5 +1,6 @@
 //! What is kept of an item beside its record, in 36 bytes.
 
+use storage_api::limits::PRIORITY_DEFAULT;
 use storage_api::{DeadReason, Position, RecordView, State, Timestamp};
 
 /// Where a record stands: the number of its segment and the offset within it.
@@ -10,6 +11,17 @@ pub(crate) struct Place {
     pub(crate) offset: u32,
     /// See [`Slot::created`].
     pub(crate) created: u32,
+}
+
+impl Place {
+    /// The place behind a record of that length, whose item was created at the same time.
+    #[expect(clippy::cast_possible_truncation, reason = "a record is below 4 GiB")]
+    pub(crate) fn behind(self, len: usize) -> Self {
+        Self {
+            offset: self.offset + len as u32,
+            ..self
+        }
+    }
 }
 
 /// The `created` of a slot whose record must be asked.
@@ -76,6 +88,25 @@ impl Slot {
             ..Self::default()
         };
         slot.set_place(place);
+        slot
+    }
+
+    /// The slot of a [plain](RecordView::is_plain) record of an item that is ready.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a record is below 4 GiB, and what is not payload of it below 4 KiB"
+    )]
+    pub(crate) fn plain(view: RecordView<'_>, place: Place, position: u64) -> Self {
+        debug_assert!(view.is_plain());
+        let len = view.as_bytes().len();
+        let mut slot = Self {
+            len: len as u32,
+            head: (len - view.payload_len()) as u16,
+            packed: u32::from(PRIORITY_DEFAULT) << PRIORITY_SHIFT,
+            ..Self::default()
+        };
+        slot.set_place(place);
+        slot.set_ready(position);
         slot
     }
 

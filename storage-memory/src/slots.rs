@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use storage_api::States;
+use storage_api::{State, States};
 
 use crate::footprint::{map_bytes, vec_bytes};
 use crate::slot::Slot;
@@ -24,7 +24,8 @@ const GAP_CHUNKS_MAX: u64 = 4096;
 ///                       stragglers: single slots of chunks that are all but empty
 /// ```
 ///
-/// A slot is in exactly one of the three. No chunk is without items but the last of the window, which is being filled.
+/// A slot is in exactly one of the three, and a straggler's chunk is not there. No chunk is without items but the last of
+/// the window, which is being filled.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     window: VecDeque<Option<Box<Chunk>>>,
@@ -61,6 +62,16 @@ impl Chunk {
     fn get_mut(&mut self, id: u64) -> Option<&mut Slot> {
         let slot = self.slots.get_mut(index_of(id))?;
         (!slot.is_vacant()).then_some(slot)
+    }
+
+    /// Makes room for that many slots: doubled, but never above a whole chunk.
+    fn grow_to(&mut self, slots: usize) {
+        let capacity = self.slots.capacity();
+        if slots > capacity {
+            let wanted = (2 * capacity).max(slots).max(4);
+            let wanted = wanted.min(index_of(CHUNK_SLOTS - 1) + 1);
+            self.slots.reserve_exact(wanted - self.slots.len());
+        }
     }
 
     /// The first item at or behind an id, of those states.
@@ -125,33 +136,75 @@ impl Slots {
         self.stragglers.get_mut(&id).map(change)
     }
 
+    /// The slots from an id on that stand side by side, at most so many; none where the id is a straggler.
+    pub(crate) fn neighbours(&self, id: u64, most: usize) -> &[Slot] {
+        let chunk = self.chunk(id / CHUNK_SLOTS);
+        let slots = chunk.and_then(|chunk| chunk.slots.get(index_of(id)..));
+        slots.map_or(&[], |slots| &slots[..slots.len().min(most)])
+    }
+
+    /// Changes neighbours that are all in one state and go to another; answers how many stand side by side.
+    pub(crate) fn move_neighbours(
+        &mut self,
+        id: u64,
+        most: usize,
+        [from, to]: [State; 2],
+        mut change: impl FnMut(usize, &mut Slot),
+    ) -> usize {
+        let Some(chunk) = self.chunk_mut(id / CHUNK_SLOTS) else {
+            return 0;
+        };
+        let slots = chunk.slots.get_mut(index_of(id)..).unwrap_or_default();
+        let count = slots.len().min(most);
+        for (index, slot) in slots[..count].iter_mut().enumerate() {
+            debug_assert!(slot.state() == from && !slot.is_vacant());
+            change(index, slot);
+            debug_assert_eq!(slot.state(), to);
+        }
+        let moved = u16::try_from(count).expect("a chunk has 1024 slots");
+        chunk.by_state[from as usize] -= moved;
+        chunk.by_state[to as usize] += moved;
+        count
+    }
+
+    /// Appends slots of ready items behind the last id, until there are no more or the chunk is full; answers how many.
+    pub(crate) fn append_ready(
+        &mut self,
+        id: u64,
+        mut next: impl FnMut() -> Option<Slot>,
+    ) -> usize {
+        let chunk = self.chunk_for(id / CHUNK_SLOTS);
+        let capacity = chunk.slots.capacity();
+        let first = index_of(id);
+        if chunk.slots.len() < first {
+            chunk.grow_to(first);
+            chunk.slots.resize(first, Slot::default());
+        }
+        debug_assert_eq!(chunk.slots.len(), first, "the ids behind are free");
+        while chunk.slots.len() <= index_of(CHUNK_SLOTS - 1)
+            && let Some(slot) = next()
+        {
+            chunk.grow_to(chunk.slots.len() + 1);
+            chunk.slots.push(slot);
+        }
+        let count = chunk.slots.len() - first;
+        let appended = u16::try_from(count).expect("a chunk has 1024 slots");
+        chunk.by_state[State::Ready as usize] += appended;
+        chunk.live += appended;
+        let grown = chunk.slots.capacity() - capacity;
+        self.chunk_slots += grown;
+        count
+    }
+
     /// Puts a slot at an id that has none.
     pub(crate) fn insert(&mut self, id: u64, slot: Slot) {
-        // Ids that are given out one after the other go to the end of the last chunk.
-        let end = self.first + self.window.len() as u64;
-        let tail = self.window.back_mut().and_then(Option::as_deref_mut);
-        if let Some(chunk) = tail
-            && end == id / CHUNK_SLOTS + 1
-            && chunk.slots.len() == index_of(id)
-            && chunk.slots.len() < chunk.slots.capacity()
-        {
-            chunk.slots.push(slot);
-            chunk.by_state[slot.state() as usize] += 1;
-            chunk.live += 1;
-            return;
-        }
         let chunk = self.chunk_for(id / CHUNK_SLOTS);
         let capacity = chunk.slots.capacity();
         let index = index_of(id);
         if index < chunk.slots.len() {
             chunk.slots[index] = slot;
         } else {
-            if index >= capacity {
-                // Doubled, but never above a whole chunk.
-                let wanted = (2 * capacity).max(index + 1).max(4);
-                let wanted = wanted.min(index_of(CHUNK_SLOTS - 1) + 1);
-                chunk.slots.reserve_exact(wanted - chunk.slots.len());
-            }
+            chunk.grow_to(index + 1);
             chunk.slots.resize(index, Slot::default());
             chunk.slots.push(slot);
         }
@@ -338,31 +391,41 @@ impl Slots {
 
     /// The chunk of a number, made if there is none.
     fn chunk_for(&mut self, number: u64) -> &mut Chunk {
+        if self.chunk(number).is_none() {
+            self.make_chunk(number);
+        }
+        self.chunk_mut(number).expect("the chunk is there or made")
+    }
+
+    fn make_chunk(&mut self, number: u64) {
         let end = self.first + self.window.len() as u64;
-        let is_inside = (self.first..end).contains(&number);
-        if !is_inside && !self.far.contains_key(&number) {
+        if !(self.first..end).contains(&number) {
             self.stretch_to(number, end);
         }
+        let mut chunk = Box::<Chunk>::default();
+        // The first chunk of a partition grows with it; where there is one already, another is going to be filled.
+        if self.chunks > 0 {
+            chunk.slots.reserve_exact(index_of(CHUNK_SLOTS - 1) + 1);
+            self.chunk_slots += chunk.slots.capacity();
+        }
+        self.chunks += 1;
         let index = usize::try_from(number.wrapping_sub(self.first)).unwrap_or(usize::MAX);
-        let Some(place) = self.window.get_mut(index) else {
-            return match self.far.entry(number) {
-                std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),
-                std::collections::btree_map::Entry::Vacant(vacant) => {
-                    self.chunks += 1;
-                    vacant.insert(Box::default())
-                }
-            };
-        };
-        place.get_or_insert_with(|| {
-            self.chunks += 1;
-            let mut chunk = Box::<Chunk>::default();
-            // The first chunk of a partition grows with it; where there is one already, another is going to be filled.
-            if self.chunks > 1 {
-                chunk.slots.reserve_exact(index_of(CHUNK_SLOTS - 1) + 1);
-                self.chunk_slots += chunk.slots.capacity();
+        match self.window.get_mut(index) {
+            Some(place) => *place = Some(chunk),
+            None => {
+                self.far.insert(number, chunk);
             }
-            chunk
-        })
+        }
+        // A chunk that is there has every item of its ids: stragglers return to it.
+        if !self.stragglers.is_empty() {
+            let ids = number * CHUNK_SLOTS..(number + 1) * CHUNK_SLOTS;
+            let returning: Vec<_> = self.stragglers.range(ids).map(|(id, _)| *id).collect();
+            for id in returning {
+                if let Some(slot) = self.stragglers.remove(&id) {
+                    self.insert(id, slot);
+                }
+            }
+        }
     }
 
     /// Makes the window reach a chunk, unless that lies far behind it; what lies far before gives way.
@@ -490,7 +553,12 @@ impl Slots {
             (count, capacity),
             "sizes of chunks"
         );
-        for state in storage_api::State::ALL {
+        let own_chunk = |id: &u64| self.chunk(id / CHUNK_SLOTS).is_some();
+        assert!(
+            !self.stragglers.keys().any(own_chunk),
+            "a straggler's chunk"
+        );
+        for state in State::ALL {
             let mut ids: Vec<u64> = self
                 .iter()
                 .filter(|(_, slot)| slot.state() == state)

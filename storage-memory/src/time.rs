@@ -62,7 +62,7 @@ impl Partition {
         };
         let leased = self
             .leases
-            .due(Timestamp::MIN, |id, grant, index| {
+            .due(None, |id, grant, index| {
                 let slot = self.slots.get(id);
                 slot.is_some_and(|slot| slot.is_leased_as(grant, index))
             })

@@ -1,8 +1,10 @@
 //! Lists of arguments with the limit of one call.
 
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use super::lease::{Receipt, Retry};
+use super::one_or_many::OneOrMany;
 use crate::error::{Error, Result};
 use crate::limits::BATCH_ITEMS_MAX;
 use crate::numbers::ItemId;
@@ -17,8 +19,8 @@ use crate::numbers::ItemId;
 /// assert!(ItemIds::new(vec![ItemId::MIN; 10_001]).is_err());
 /// # Ok::<(), storage_api::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Bounded<T>(Vec<T>);
+#[derive(Debug, Clone)]
+pub struct Bounded<T>(OneOrMany<T>);
 
 /// The receipts of one call.
 pub type Receipts = Bounded<Receipt>;
@@ -45,7 +47,7 @@ impl<T> Bounded<T> {
                 "entries",
             ));
         }
-        Ok(Self(list))
+        Ok(Self(OneOrMany::Many(list)))
     }
 
     /// The first 10 000 entries or fewer of an iterator; a longer one is `InvalidArgument`, and is not read to its end.
@@ -68,7 +70,7 @@ impl<T> Bounded<T> {
     /// assert_eq!(ItemIds::one(ItemId::MIN).len(), 1);
     /// ```
     pub fn one(entry: T) -> Self {
-        Self(vec![entry])
+        Self(OneOrMany::One(entry))
     }
 
     /// The list.
@@ -78,13 +80,27 @@ impl<T> Bounded<T> {
     /// assert_eq!(ItemIds::one(ItemId::MIN).into_vec(), [ItemId::MIN]);
     /// ```
     pub fn into_vec(self) -> Vec<T> {
-        self.0
+        self.0.into_vec()
     }
 }
 
 impl<T> Default for Bounded<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(OneOrMany::default())
+    }
+}
+
+impl<T: PartialEq> PartialEq for Bounded<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for Bounded<T> {}
+
+impl<T: Hash> Hash for Bounded<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
     }
 }
 
@@ -108,7 +124,13 @@ impl<T, const N: usize> TryFrom<[T; N]> for Bounded<T> {
     type Error = Error;
 
     fn try_from(list: [T; N]) -> Result<Self> {
-        Self::new(list.into())
+        let mut entries = list.into_iter();
+        if N == 1
+            && let Some(entry) = entries.next()
+        {
+            return Ok(Self::one(entry));
+        }
+        Self::new(entries.collect())
     }
 }
 
@@ -140,6 +162,6 @@ impl<T> IntoIterator for Bounded<T> {
     type IntoIter = std::vec::IntoIter<T>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.into_vec().into_iter()
     }
 }

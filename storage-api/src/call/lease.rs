@@ -11,6 +11,7 @@ use crate::numbers::{Count, Holder, ItemId, LeaseId, Position};
 use crate::time::Timestamp;
 
 use super::bounded::Receipts;
+use super::one_or_many::OneOrMany;
 
 /// The proof of one lease, and a fencing token: no two leases ever share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,8 +108,8 @@ pub struct NewLease {
 pub struct LeasedBatch {
     deadline: Timestamp,
     holder: Option<Holder>,
-    buffers: Vec<Bytes>,
-    slots: Vec<Slot>,
+    buffers: OneOrMany<Bytes>,
+    slots: OneOrMany<Slot>,
     /// By index, ascending; few items have one.
     notes: Vec<(u32, Note)>,
 }
@@ -132,8 +133,8 @@ impl LeasedBatch {
         Self {
             deadline,
             holder,
-            buffers: Vec::new(),
-            slots: Vec::new(),
+            buffers: OneOrMany::default(),
+            slots: OneOrMany::default(),
             notes: Vec::new(),
         }
     }
@@ -218,6 +219,7 @@ impl LeasedBatch {
     /// assert_eq!(leased.get(0).unwrap().note(), Some(&note));
     /// # Ok::<(), Error>(())
     /// ```
+    #[inline]
     #[expect(
         clippy::cast_possible_truncation,
         reason = "an answer is far below 4 Gi items and bytes"
@@ -357,6 +359,9 @@ impl LeasedBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn receipts(&self) -> Receipts {
+        if let [slot] = &*self.slots {
+            return Receipts::one(slot.receipt());
+        }
         Receipts::new(self.slots.iter().map(Slot::receipt).collect())
             .expect("a leased batch has at most as many items as a call may have receipts")
     }

@@ -6,6 +6,7 @@ mod cursor;
 mod lease;
 mod listing;
 mod metadata;
+mod one_or_many;
 mod outcome;
 mod restore;
 

@@ -94,6 +94,17 @@ impl LeaseOptions {
     }
 }
 
+impl LeaseOptions {
+    /// What a driver is asked for.
+    fn request(&self, now: Timestamp, items_max: Count) -> LeaseRequest {
+        let deadline = now.saturating_add(self.lease_for);
+        let mut request = LeaseRequest::new(now, deadline, items_max);
+        request.bytes_max = self.bytes_max;
+        request.holder = self.holder;
+        request
+    }
+}
+
 impl Partition {
     /// Maintains until nothing is due, then takes up to `items_max` ready items for that time (clauses LEASE-1 to LEASE-6).
     ///
@@ -111,9 +122,12 @@ impl Partition {
     /// assert_eq!(payloads, [b"a", b"b"]);
     /// # Ok(()) }
     /// ```
-    pub async fn lease(&self, items_max: usize, lease_for: Duration) -> Result<LeasedBatch> {
+    pub fn lease(
+        &self,
+        items_max: usize,
+        lease_for: Duration,
+    ) -> impl Future<Output = Result<LeasedBatch>> + Send {
         self.lease_with(LeaseOptions::new(items_max, lease_for))
-            .await
     }
 
     /// As [`lease`](Self::lease), with everything that can be said, and waiting where that is asked for.
@@ -139,7 +153,9 @@ impl Partition {
         let span = debug_span!("lease", partition = %self.id(), items_max = items_max.get());
         let leasing = async {
             let now = self.storage().now();
-            let (batch, _) = self.lease_at(now, items_max, &options).await?;
+            self.maintain_before(now).await?;
+            let request = options.request(now, items_max);
+            let batch = self.backend().lease(self.id(), request).await?;
             if !batch.is_empty() || options.wait.is_zero() {
                 return Ok(batch);
             }
@@ -173,9 +189,14 @@ impl Partition {
     ) -> Result<(LeasedBatch, Option<Timestamp>)> {
         let items_max = self.items_max(&options)?;
         let span = debug_span!("lease", partition = %self.id(), items_max = items_max.get());
-        self.lease_at(self.storage().now(), items_max, &options)
-            .instrument(span)
-            .await
+        let leasing = async {
+            let now = self.storage().now();
+            let next_due = self.maintain_before(now).await?;
+            let request = options.request(now, items_max);
+            let batch = self.backend().lease(self.id(), request).await?;
+            Ok((batch, next_due))
+        };
+        leasing.instrument(span).await
     }
 
     fn items_max(&self, options: &LeaseOptions) -> Result<Count> {
@@ -194,7 +215,9 @@ impl Partition {
             let watched = self.backend().watch(self.id()).await;
             let mut signal = watched.map_err(|error| self.during_lease(error))?;
             let now = self.storage().now();
-            let (batch, next_due) = self.lease_at(now, items_max, options).await?;
+            let next_due = self.maintain_before(now).await?;
+            let request = options.request(now, items_max);
+            let batch = self.backend().lease(self.id(), request).await?;
             if !batch.is_empty() || now >= until {
                 return Ok(batch);
             }
@@ -206,21 +229,12 @@ impl Partition {
         }
     }
 
-    /// Maintains, leases, and says when something will be due next.
-    async fn lease_at(
-        &self,
-        now: Timestamp,
-        items_max: Count,
-        options: &LeaseOptions,
-    ) -> Result<(LeasedBatch, Option<Timestamp>)> {
-        let maintained = self.maintain_until(now).await;
-        let maintained = maintained.map_err(|error| self.during_lease(error))?;
-        let deadline = now.saturating_add(options.lease_for);
-        let mut request = LeaseRequest::new(now, deadline, items_max);
-        request.bytes_max = options.bytes_max;
-        request.holder = options.holder;
-        let batch = self.backend().lease(self.id(), request).await?;
-        Ok((batch, maintained.next_due))
+    /// Maintains for a lease, and says when something will be due next.
+    async fn maintain_before(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        match self.maintain_until(now).await {
+            Ok(maintained) => Ok(maintained.next_due),
+            Err(error) => Err(self.during_lease(error)),
+        }
     }
 
     /// What a look before the lease was refused for, the lease is refused for; what is broken keeps its own words.

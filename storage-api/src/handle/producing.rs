@@ -15,6 +15,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// The longest pause: what a producer waits at most after room was made.
 const PAUSE_MAX: Duration = Duration::from_millis(64);
 
+/// The most bytes for which room is made before the items are seen.
+const RESERVED_BYTES_MAX: usize = 1 << 20;
+
 impl Partition {
     /// Stores items, all or none, in order (clauses ITEM-1 to ITEM-6).
     ///
@@ -155,10 +158,17 @@ impl Partition {
         I::Item: Into<NewItem<'i>>,
     {
         let mut batch = ItemBatch::new();
-        for item in items {
+        let mut items = items.into_iter();
+        while let Some(item) = items.next() {
             batch
                 .push(item.into())
                 .map_err(|error| error.during(Operation::Produce, self.id()))?;
+            let (left, _) = items.size_hint();
+            if batch.len() == 1 && left > 0 {
+                // Items of a batch are mostly alike. Where they are not, little was taken for nothing.
+                let bytes = batch.payload_bytes().saturating_mul(left);
+                batch.reserve(left, bytes.min(RESERVED_BYTES_MAX));
+            }
         }
         Ok(batch)
     }

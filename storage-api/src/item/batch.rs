@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::codec::Attributes;
 use super::record::{self, Fields, Record, RecordView};
+use super::stamp::Stamp;
 use crate::error::{Error, Result};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_ITEMS_MAX, DEDUP_KEY_BYTES_MAX, ENCODING_BYTES_MAX, KIND_BYTES_MAX,
@@ -176,6 +177,9 @@ impl<'a> NewItem<'a> {
 
     fn check(&self) -> Result<()> {
         check_len("payload", 0, PAYLOAD_BYTES_MAX, self.payload.len())?;
+        if self.attributes.is_empty() {
+            return Ok(());
+        }
         check_len("kind", 0, KIND_BYTES_MAX, self.attributes.kind.len())?;
         check_len(
             "encoding",
@@ -219,7 +223,8 @@ impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for NewItem<'a> {
 #[derive(Debug, Default)]
 pub struct ItemBatch {
     buffer: Vec<u8>,
-    ends: Vec<u32>,
+    /// Where each record but the first begins: a batch of one needs no list.
+    starts: Vec<u32>,
     payload_bytes: usize,
 }
 
@@ -253,13 +258,16 @@ impl ItemBatch {
     )]
     pub fn push(&mut self, item: NewItem<'_>) -> Result<()> {
         item.check()?;
-        if self.ends.len() == BATCH_ITEMS_MAX {
+        if self.len() == BATCH_ITEMS_MAX {
             let max = BATCH_ITEMS_MAX as u64;
             return Err(Error::limit("batch", 0, max, max + 1, "items"));
         }
         let payload_bytes = self.payload_bytes + item.payload.len();
         check_len("batch", 0, BATCH_BYTES_MAX, payload_bytes)?;
 
+        if !self.is_empty() {
+            self.starts.push(self.buffer.len() as u32);
+        }
         record::encode(
             &Fields {
                 priority: item.priority,
@@ -271,9 +279,26 @@ impl ItemBatch {
             },
             &mut self.buffer,
         );
-        self.ends.push(self.buffer.len() as u32);
         self.payload_bytes = payload_bytes;
         Ok(())
+    }
+
+    /// Makes room for that many more items of that many payload bytes together, so that pushing them moves nothing.
+    ///
+    /// Attributes take a little more. It never makes room for more than a batch may hold.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let mut batch = ItemBatch::new();
+    /// batch.reserve(1000, 100_000);
+    /// assert!(batch.is_empty());
+    /// ```
+    pub fn reserve(&mut self, items: usize, payload_bytes: usize) {
+        let items = items.min(BATCH_ITEMS_MAX - self.len());
+        let payload_bytes = payload_bytes.min(BATCH_BYTES_MAX - self.payload_bytes);
+        self.starts.reserve(items);
+        self.buffer
+            .reserve(items * record::HEAD_BYTES + payload_bytes);
     }
 
     /// Whether another item of that payload length still fits.
@@ -284,7 +309,7 @@ impl ItemBatch {
     /// assert!(!ItemBatch::new().has_room_for(33 << 20));
     /// ```
     pub fn has_room_for(&self, payload_len: usize) -> bool {
-        self.ends.len() < BATCH_ITEMS_MAX
+        self.len() < BATCH_ITEMS_MAX
             && self.payload_bytes.saturating_add(payload_len) <= BATCH_BYTES_MAX
     }
 
@@ -298,7 +323,7 @@ impl ItemBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.starts.len() + usize::from(!self.is_empty())
     }
 
     /// Whether there are none.
@@ -311,7 +336,7 @@ impl ItemBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.buffer.is_empty()
     }
 
     /// The sum of the payloads' lengths, in bytes.
@@ -338,10 +363,10 @@ impl ItemBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn seal(mut self, now: Timestamp) -> SealedBatch {
-        stamp_all(&mut self.buffer, &self.ends, now);
+        stamp_all(&mut self.buffer, &self.starts, now);
         SealedBatch {
             buffer: self.buffer.into(),
-            ends: self.ends,
+            starts: self.starts,
             payload_bytes: self.payload_bytes,
             now,
         }
@@ -352,7 +377,8 @@ impl ItemBatch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedBatch {
     buffer: Bytes,
-    ends: Vec<u32>,
+    /// As in [`ItemBatch`].
+    starts: Vec<u32>,
     payload_bytes: usize,
     now: Timestamp,
 }
@@ -389,7 +415,7 @@ impl SealedBatch {
     pub fn reseal(self, now: Timestamp) -> Self {
         let buffer = self.buffer.try_into_mut();
         let mut buffer = buffer.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        stamp_all(&mut buffer, &self.ends, now);
+        stamp_all(&mut buffer, &self.starts, now);
         Self {
             buffer: buffer.freeze(),
             now,
@@ -408,7 +434,7 @@ impl SealedBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.starts.len() + usize::from(!self.is_empty())
     }
 
     /// Whether there are none.
@@ -422,7 +448,7 @@ impl SealedBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.buffer.is_empty()
     }
 
     /// The sum of the payloads' lengths, in bytes.
@@ -483,6 +509,21 @@ impl SealedBatch {
         (0..self.len()).map(|index| self.record(index))
     }
 
+    /// The bytes of neighbouring records, one behind the other; panics beyond [`len`](Self::len), and for an empty range.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// assert_eq!(sealed.bytes_of(0..1), sealed.record(0).as_bytes());
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn bytes_of(&self, records: std::ops::Range<usize>) -> &[u8] {
+        let (first, last) = (self.range(records.start), self.range(records.end - 1));
+        &self.buffer[first.start..last.end]
+    }
+
     /// The buffer of all records, one behind the other.
     ///
     /// ```
@@ -498,17 +539,29 @@ impl SealedBatch {
     }
 
     fn range(&self, index: usize) -> std::ops::Range<usize> {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        start as usize..self.ends[index] as usize
+        let start = match index.checked_sub(1) {
+            Some(before) => self.starts[before] as usize,
+            None => 0,
+        };
+        let end = match self.starts.get(index) {
+            Some(end) => *end as usize,
+            None => self.buffer.len(),
+        };
+        start..end
     }
 }
 
-fn stamp_all(buffer: &mut [u8], ends: &[u32], now: Timestamp) {
+fn stamp_all(buffer: &mut [u8], starts: &[u32], now: Timestamp) {
+    if buffer.is_empty() {
+        return;
+    }
+    let mut stamp = Stamp::new(now);
     let mut start = 0;
-    for &end in ends {
-        record::stamp(&mut buffer[start..end as usize], now);
+    for &end in starts {
+        stamp.write(&mut buffer[start..end as usize]);
         start = end as usize;
     }
+    stamp.write(&mut buffer[start..]);
 }
 
 #[cfg(test)]

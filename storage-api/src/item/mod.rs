@@ -4,6 +4,7 @@ mod batch;
 mod codec;
 mod entry;
 mod record;
+mod stamp;
 mod state;
 
 pub use batch::{ItemBatch, NewItem, SealedBatch};

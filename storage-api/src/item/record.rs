@@ -15,6 +15,8 @@
 //!
 //! What changes while an item lives (state, attempts, position, due time, note) stays outside of its record.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::codec::{self, Attributes};
@@ -26,8 +28,9 @@ use crate::time::Timestamp;
 const FORMAT: u8 = 1;
 
 pub(super) const HEAD_BYTES: usize = 24;
-const HEAD_CRC: std::ops::Range<usize> = 8..12;
-const CREATED_AT: std::ops::Range<usize> = 16..24;
+pub(super) const HEAD_CRC: Range<usize> = 8..12;
+pub(super) const PAYLOAD_CRC: Range<usize> = 12..16;
+pub(super) const CREATED_AT: Range<usize> = 16..24;
 
 const HAS_PRIORITY: u8 = 1;
 const HAS_ENQUEUE_AT: u8 = 2;
@@ -37,7 +40,7 @@ const HAS_ATTRIBUTES: u8 = 16;
 const HAS_DEDUP_KEY: u8 = 32;
 const FLAGS_KNOWN: u8 = 63;
 
-/// What a record holds, before it is bytes. `created_at` is stamped later, by [`stamp`].
+/// What a record holds, before it is bytes. `created_at` is stamped later, by [`Stamp`](super::stamp::Stamp).
 pub(super) struct Fields<'a> {
     pub(super) priority: u8,
     pub(super) enqueue_at: Option<Timestamp>,
@@ -47,16 +50,45 @@ pub(super) struct Fields<'a> {
     pub(super) payload: &'a [u8],
 }
 
+impl Fields<'_> {
+    /// Whether nothing stands between head and payload.
+    fn are_bare(&self) -> bool {
+        self.priority == PRIORITY_DEFAULT
+            && self.enqueue_at.is_none()
+            && self.expire_at.is_none()
+            && self.attempts_max == 0
+            && self.attributes.is_empty()
+    }
+}
+
 /// Appends a record without its `created_at` and head checksum. The limits of the fields have been checked.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "attributes and payload are within their limits"
+    reason = "the payload is within its limit"
 )]
 pub(super) fn encode(fields: &Fields<'_>, out: &mut Vec<u8>) {
-    let mut flags = 0;
+    let mut head = [0; HEAD_BYTES];
+    head[0] = FORMAT;
+    head[4..8].copy_from_slice(&(fields.payload.len() as u32).to_le_bytes());
+    head[PAYLOAD_CRC].copy_from_slice(&crc32c::crc32c(fields.payload).to_le_bytes());
     let start = out.len();
     out.reserve(HEAD_BYTES + fields.payload.len());
-    out.extend_from_slice(&[0; HEAD_BYTES]);
+    out.extend_from_slice(&head);
+    if !fields.are_bare() {
+        let (flags, attributes_len) = encode_more(fields, out);
+        out[start + 1] = flags;
+        out[start + 2..start + 4].copy_from_slice(&attributes_len.to_le_bytes());
+    }
+    out.extend_from_slice(fields.payload);
+}
+
+/// Appends the fields and attributes between head and payload; answers the flags, and the length of the attributes.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "attributes are within their limits"
+)]
+fn encode_more(fields: &Fields<'_>, out: &mut Vec<u8>) -> (u8, u16) {
+    let mut flags = 0;
     if fields.priority != PRIORITY_DEFAULT {
         flags |= HAS_PRIORITY;
         out.push(fields.priority);
@@ -81,26 +113,11 @@ pub(super) fn encode(fields: &Fields<'_>, out: &mut Vec<u8>) {
     if fields.attributes.dedup_key.is_some() {
         flags |= HAS_DEDUP_KEY;
     }
-    let attributes_len = (out.len() - attributes_start) as u16;
-    out.extend_from_slice(fields.payload);
-
-    let head = &mut out[start..start + HEAD_BYTES];
-    head[0] = FORMAT;
-    head[1] = flags;
-    head[2..4].copy_from_slice(&attributes_len.to_le_bytes());
-    head[4..8].copy_from_slice(&(fields.payload.len() as u32).to_le_bytes());
-    head[12..16].copy_from_slice(&crc32c::crc32c(fields.payload).to_le_bytes());
+    (flags, (out.len() - attributes_start) as u16)
 }
 
-/// Writes `created_at` and the head checksum into a record.
-pub(super) fn stamp(record: &mut [u8], created_at: Timestamp) {
-    record[CREATED_AT].copy_from_slice(&created_at.as_micros().to_le_bytes());
-    let body = RecordView { bytes: record }.payload_start();
-    let crc = head_crc(record, body);
-    record[HEAD_CRC].copy_from_slice(&crc.to_le_bytes());
-}
-
-fn head_crc(record: &[u8], payload_start: usize) -> u32 {
+/// The checksum of a head and of what stands between it and the payload.
+pub(super) fn head_crc(record: &[u8], payload_start: usize) -> u32 {
     // Most heads are bare: one call over a copy costs half of two calls.
     if payload_start == HEAD_BYTES {
         let mut bare = [0; HEAD_BYTES - 4];
@@ -110,6 +127,11 @@ fn head_crc(record: &[u8], payload_start: usize) -> u32 {
     }
     let crc = crc32c::crc32c(&record[..HEAD_CRC.start]);
     crc32c::crc32c_append(crc, &record[HEAD_CRC.end..payload_start])
+}
+
+/// Where the payload of a record stands, or would.
+pub(super) fn payload_start(record: &[u8]) -> usize {
+    RecordView { bytes: record }.payload_start()
 }
 
 /// A view of one record: fields are read by offset, attributes are decoded when asked for.
@@ -157,7 +179,7 @@ impl<'a> RecordView<'a> {
             return Err(corrupted("its length does not fit its head"));
         }
         let payload = &bytes[view.payload_start()..];
-        if crc32c::crc32c(payload) != view.u32_at(12) {
+        if crc32c::crc32c(payload) != view.u32_at(PAYLOAD_CRC.start) {
             return Err(corrupted("the checksum of its payload does not match"));
         }
         Ok(view)
@@ -190,7 +212,7 @@ impl<'a> RecordView<'a> {
         if bytes.len() < view.payload_start() || view.payload_len() > PAYLOAD_BYTES_MAX {
             return Err(corrupted("its length does not fit its head"));
         }
-        if head_crc(bytes, view.payload_start()) != view.u32_at(8) {
+        if head_crc(bytes, view.payload_start()) != view.u32_at(HEAD_CRC.start) {
             return Err(corrupted("the checksum of its head does not match"));
         }
         let attributes = view.attributes_bytes();
@@ -322,6 +344,21 @@ impl<'a> RecordView<'a> {
         }
         codec::decode(self.attributes_bytes())
             .expect("a record is parsed or encoded here, so its attributes decode")
+    }
+
+    /// Whether it consists of a head and a payload alone: no attributes, and every field as it is by default.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// batch.push(NewItem::new("plain"))?;
+    /// batch.push(NewItem::new("urgent").priority(1))?;
+    /// let sealed = batch.seal(Timestamp::EPOCH);
+    /// assert!(sealed.record(0).is_plain() && !sealed.record(1).is_plain());
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn is_plain(&self) -> bool {
+        self.bytes[1] == 0
     }
 
     /// The dedup key, without decoding the attributes of an item that has none.
