@@ -106,6 +106,12 @@ pub trait Vandal: Send + Sync {
     async fn renew_format(&self) -> Result<bool> {
         Ok(false)
     }
+
+    /// The directory that holds everything that the place stores and nothing else, where there is one: the suite damages every
+    /// file below it, and leaves there what a loss of power would leave. [`DirectoryVandal`](crate::DirectoryVandal) has it.
+    fn directory(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// Makes the engine of an opened place fail.

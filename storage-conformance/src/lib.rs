@@ -104,6 +104,7 @@ mod clauses;
 mod crash;
 mod env;
 mod harness;
+mod image;
 mod log;
 mod logged;
 mod model;
@@ -117,6 +118,7 @@ pub mod report;
 mod request;
 mod run;
 mod settings;
+mod vandal;
 
 pub use case::Case;
 pub use clauses::CLAUSES;
@@ -126,6 +128,7 @@ pub use harness::{
 };
 pub use record::{SUITE_LEVEL, Verdict};
 pub use run::run;
+pub use vandal::DirectoryVandal;
 
 /// The whole `main` of a driver's conformance test: runs the suite on that harness.
 ///

@@ -12,8 +12,11 @@ pub(crate) const MODEL_RUNS: Setting = Setting::new("STORAGE_MODEL_RUNS", 1000);
 /// The seed of the first model run; the others follow it.
 pub(crate) const MODEL_FIRST_SEED: Setting = Setting::new("STORAGE_MODEL_FIRST_SEED", 0);
 
+/// Rounds of each case about crashes.
+pub(crate) const CRASH_ROUNDS: Setting = Setting::new("STORAGE_CRASH_ROUNDS", 30);
+
 /// Every setting, as the report lists them.
-const SETTINGS: &[Setting] = &[MODEL_RUNS, MODEL_FIRST_SEED];
+const SETTINGS: &[Setting] = &[MODEL_RUNS, MODEL_FIRST_SEED, CRASH_ROUNDS];
 
 /// The one that `scripts/test` sets, and whoever runs the suite may: what the run is called.
 const RUN_NAME: &str = "STORAGE_RUN_NAME";

@@ -1,13 +1,15 @@
 //! The conformance suite on this driver.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage_api::{
     Capability, Error, ErrorKind, Object, Operation, Result, StorageBackend, async_trait,
 };
-use storage_conformance::{Claims, DriverInfo, Failpoints, Harness, Locator, Place, Spot, Vandal};
+use storage_conformance::{
+    Claims, DirectoryVandal, DriverInfo, Failpoints, Harness, Locator, Place, Spot, Vandal,
+};
 use storage_redb::{Faults, RedbBackend, RedbConfig};
 
 storage_conformance::main!(RedbHarness);
@@ -41,19 +43,18 @@ impl Harness for RedbHarness {
 
 struct RedbPlace {
     directory: PathBuf,
+    vandal: DirectoryVandal,
     faults: Faults,
 }
 
 impl RedbPlace {
     fn at(directory: PathBuf) -> Self {
+        let vandal = DirectoryVandal::new(&directory, |path| path == "queue.redb");
         Self {
+            vandal: vandal.with_newer_format(renew_format),
             directory,
             faults: Faults::default(),
         }
-    }
-
-    fn file(&self) -> PathBuf {
-        self.directory.join("queue.redb")
     }
 }
 
@@ -73,7 +74,7 @@ impl Place for RedbPlace {
     }
 
     fn vandal(&self) -> Option<&dyn Vandal> {
-        Some(self)
+        Some(&self.vandal)
     }
 
     fn failpoints(&self) -> Option<&dyn Failpoints> {
@@ -81,31 +82,11 @@ impl Place for RedbPlace {
     }
 }
 
-#[async_trait]
-impl Vandal for RedbPlace {
-    async fn bytes(&self) -> Result<u64> {
-        Ok(fs::metadata(self.file()).map_err(io)?.len())
-    }
-
-    async fn flip(&self, offset: u64, bit: u8) -> Result<()> {
-        let mut bytes = fs::read(self.file()).map_err(io)?;
-        let offset = usize::try_from(offset).expect("an offset within a file that was read");
-        bytes[offset] ^= 1 << bit;
-        fs::write(self.file(), bytes).map_err(io)
-    }
-
-    async fn cut(&self, bytes: u64) -> Result<()> {
-        let left = self.bytes().await?.saturating_sub(bytes);
-        let file = fs::File::options().write(true).open(self.file());
-        file.and_then(|file| file.set_len(left)).map_err(io)
-    }
-
-    async fn renew_format(&self) -> Result<bool> {
-        let body = "format 4294967295\ndriver redb";
-        let marker = format!("{body}\ncrc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
-        fs::write(self.directory.join("storage-place"), marker).map_err(io)?;
-        Ok(true)
-    }
+/// Marks the place as written by a newer format.
+fn renew_format(directory: &Path) -> std::io::Result<()> {
+    let body = "format 4294967295\ndriver redb";
+    let marker = format!("{body}\ncrc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
+    fs::write(directory.join("storage-place"), marker)
 }
 
 impl Failpoints for RedbPlace {

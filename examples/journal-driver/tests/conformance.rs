@@ -1,14 +1,16 @@
 //! The suite on this driver: `cargo test --test conformance`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use journal_driver::{Faults, JournalBackend, JournalConfig};
 use storage_api::{
     Capability, Error, ErrorKind, Object, Operation, Result, StorageBackend, async_trait,
 };
-use storage_conformance::{Claims, DriverInfo, Failpoints, Harness, Locator, Place, Spot, Vandal};
+use storage_conformance::{
+    Claims, DirectoryVandal, DriverInfo, Failpoints, Harness, Locator, Place, Spot, Vandal,
+};
 
 storage_conformance::main!(JournalHarness);
 
@@ -44,19 +46,18 @@ impl Harness for JournalHarness {
 
 struct JournalPlace {
     dir: PathBuf,
+    vandal: DirectoryVandal,
     faults: Faults,
 }
 
 impl JournalPlace {
     fn at(dir: PathBuf) -> Self {
+        let vandal = DirectoryVandal::new(&dir, |path| path == "journal");
         Self {
+            vandal: vandal.with_newer_format(renew_format),
             dir,
             faults: Faults::default(),
         }
-    }
-
-    fn file(&self) -> PathBuf {
-        self.dir.join("journal")
     }
 }
 
@@ -74,7 +75,7 @@ impl Place for JournalPlace {
     }
 
     fn vandal(&self) -> Option<&dyn Vandal> {
-        Some(self)
+        Some(&self.vandal)
     }
 
     fn failpoints(&self) -> Option<&dyn Failpoints> {
@@ -82,33 +83,14 @@ impl Place for JournalPlace {
     }
 }
 
-#[async_trait]
-impl Vandal for JournalPlace {
-    async fn bytes(&self) -> Result<u64> {
-        Ok(fs::metadata(self.file()).map_err(io)?.len())
-    }
-
-    async fn flip(&self, offset: u64, bit: u8) -> Result<()> {
-        let mut bytes = fs::read(self.file()).map_err(io)?;
-        let offset = usize::try_from(offset).expect("an offset within a file that was read");
-        bytes[offset] ^= 1 << bit;
-        fs::write(self.file(), bytes).map_err(io)
-    }
-
-    async fn cut(&self, bytes: u64) -> Result<()> {
-        let left = self.bytes().await?.saturating_sub(bytes);
-        let file = fs::File::options().write(true).open(self.file());
-        file.and_then(|file| file.set_len(left)).map_err(io)
-    }
-
-    async fn renew_format(&self) -> Result<bool> {
-        let mut bytes = fs::read(self.file()).map_err(io)?;
-        bytes[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..12]);
-        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-        fs::write(self.file(), bytes).map_err(io)?;
-        Ok(true)
-    }
+/// Marks the journal as written by a newer format.
+fn renew_format(directory: &Path) -> std::io::Result<()> {
+    let file = directory.join("journal");
+    let mut bytes = fs::read(&file)?;
+    bytes[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..12]);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    fs::write(file, bytes)
 }
 
 impl Failpoints for JournalPlace {

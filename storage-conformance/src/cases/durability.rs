@@ -8,8 +8,8 @@ use storage_api::{
 };
 
 use crate::case::{Case, cases};
-use crate::change::{CHANGES, Stage, View};
-use crate::crash;
+use crate::change::{CHANGES, Stage};
+use crate::crash::{self, Moments};
 use crate::env::{Env, at, refused};
 use crate::part::{ids, receipt, receipts};
 
@@ -30,6 +30,14 @@ pub(super) const CASES: &[Case] = cases![durability:
     sync_is_refused_where_it_cannot_be_kept ["DUR-4"] .excludes(Capability::Sync),
     a_killed_process_loses_nothing_acknowledged ["DUR-3", "DUR-1", "ITEM-2", "LEASE-2", "META-2"]
         .requires(Capability::Reopen) .long(),
+    a_kill_behind_any_step_leaves_all_that_was_acknowledged ["DUR-3", "DUR-1", "ITEM-2", "LEASE-2", "META-2"]
+        .since(2) .requires(Capability::Reopen) .long(),
+    a_kill_while_it_opens_syncs_maintains_or_closes_loses_nothing ["DUR-3", "DUR-4", "CLOSE-1", "TIME-1"]
+        .since(2) .requires(Capability::Reopen) .long(),
+    a_kill_among_concurrent_calls_loses_nothing_acknowledged ["DUR-3", "DUR-1", "CONC-1"]
+        .since(2) .requires(Capability::Reopen) .long(),
+    a_loss_of_power_loses_nothing_acknowledged ["DUR-1", "DUR-3", "DUR-4", "ITEM-2", "LEASE-2", "META-2"]
+        .since(2) .requires(Capability::Reopen) .long(),
 ];
 
 async fn a_durability_is_stated_and_stays(env: Env) {
@@ -274,16 +282,33 @@ async fn a_killed_process_loses_nothing_acknowledged(env: Env) {
     if env.backend().await.descriptor().durability == Durability::None {
         env.inapplicable("its durability is none: a crash may take everything");
     }
-    let mut story = crash::Story::begin(&env).await;
+    let mut story = crash::Story::begin(&env, crash::Steps::Script, 1).await;
     env.close().await;
 
     for acknowledged in [0, 1, 2, 5, 0, 17, 40, 3, 77] {
         story.kill_after(&env, acknowledged).await;
 
         let backend = env.open_when_left().await;
-        let found = View::look(&*backend).await;
-        let found = found.unwrap_or_else(|error| panic!("after a crash: {error}"));
-        story.judge(&found).await;
+        story.judge(&*backend).await;
         env.close().await;
     }
+}
+
+/// Random operations on several partitions, commits with metadata among them, by one caller.
+async fn a_kill_behind_any_step_leaves_all_that_was_acknowledged(env: Env) {
+    crash::run(&env, Moments::Steps).await;
+}
+
+async fn a_kill_while_it_opens_syncs_maintains_or_closes_loses_nothing(env: Env) {
+    crash::run(&env, Moments::Phases).await;
+}
+
+/// Callers that share a sync, a batch or a thread: each has partitions of its own, and each is judged by itself.
+async fn a_kill_among_concurrent_calls_loses_nothing_acknowledged(env: Env) {
+    crash::run(&env, Moments::Concurrent).await;
+}
+
+/// What was synced is there, of what was written since perhaps the beginning, and nothing else.
+async fn a_loss_of_power_loses_nothing_acknowledged(env: Env) {
+    crash::lose_power(&env).await;
 }

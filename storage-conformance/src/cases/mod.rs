@@ -6,6 +6,7 @@
 mod capability;
 mod commit;
 mod concurrency;
+pub(crate) mod damage;
 mod durability;
 mod errors;
 mod finish;
@@ -51,6 +52,7 @@ const AREAS: &[&[Case]] = &[
     commit::CASES,
     durability::CASES,
     open_close::CASES,
+    damage::CASES,
     limits::CASES,
     errors::CASES,
     signals::CASES,

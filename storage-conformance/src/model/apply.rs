@@ -453,7 +453,7 @@ fn bounded<T>(list: Vec<T>) -> storage_api::Bounded<T> {
     storage_api::Bounded::new(list).expect("few entries are within the limit")
 }
 
-pub(super) fn key_range(pick: RangePick) -> KeyRange {
+pub(crate) fn key_range(pick: RangePick) -> KeyRange {
     KeyRange::new(pick.from.map(key), pick.to.map(key))
 }
 

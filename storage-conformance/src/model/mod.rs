@@ -3,12 +3,12 @@
 //! A failure is shrunk to the actions that it needs, printed with the command that repeats it, and written as a candidate for
 //! the corpus, which every driver replays.
 
-mod action;
+pub(crate) mod action;
 mod apply;
 mod committing;
 mod compare;
 mod corpus;
-mod generate;
+pub(crate) mod generate;
 mod numbers;
 mod restoring;
 mod shrink;
@@ -28,7 +28,10 @@ use crate::harness::Spot;
 use crate::record::RecordDirectory;
 use crate::settings;
 
+pub(crate) use self::apply::key_range;
 pub(crate) use self::corpus::CASES as CORPUS;
+pub(crate) use self::numbers::ranked;
+pub(crate) use self::world::{key, note, value};
 
 /// Actions of one run.
 const ACTIONS: usize = 100;

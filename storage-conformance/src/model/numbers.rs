@@ -84,7 +84,7 @@ impl<N: Copy + Eq + Hash + Debug> Pairs<N> {
 }
 
 /// The entry of that rank, 0 being the latest; `None` where there is none at all.
-pub(super) fn ranked<T>(list: &[T], rank: Rank) -> Option<&T> {
+pub(crate) fn ranked<T>(list: &[T], rank: Rank) -> Option<&T> {
     let back = usize::from(rank).checked_rem(list.len())?;
     list.get(list.len() - 1 - back)
 }

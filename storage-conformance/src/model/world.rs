@@ -447,7 +447,7 @@ pub(super) fn namespace(pick: u8) -> Namespace {
     crate::env::namespace(NAMESPACE_NAMES[usize::from(pick) % NAMESPACE_NAMES.len()])
 }
 
-pub(super) fn key(pick: u8) -> Key {
+pub(crate) fn key(pick: u8) -> Key {
     crate::env::key(KEY_NAMES[usize::from(pick) % KEY_NAMES.len()])
 }
 
@@ -455,10 +455,10 @@ pub(super) fn key_of(pick: KeyPick) -> (Namespace, Key) {
     (namespace(pick.namespace), key(pick.key))
 }
 
-pub(super) fn value(bytes: u16) -> Value {
+pub(crate) fn value(bytes: u16) -> Value {
     crate::env::value(vec![b'v'; usize::from(bytes)])
 }
 
-pub(super) fn note(pick: u8) -> Note {
+pub(crate) fn note(pick: u8) -> Note {
     Note::truncated(&format!("note {pick}"))
 }

@@ -1,0 +1,230 @@
+//! Rounds: stories from a seed, each with several kills in one place.
+
+use std::io;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use storage_api::{Capability, Durability};
+
+use super::child::{Phase, open_when_left};
+use super::power::Synced;
+use super::steps::Steps;
+use super::story::{Loss, Moment, Story, Trigger, Wrong};
+use crate::env::Env;
+use crate::harness::Vandal;
+use crate::settings::{self, CRASH_ROUNDS};
+
+/// Rounds that go on in one place.
+const ROUNDS_OF_STORY: u64 = 10;
+/// Lanes at once, where there are several.
+const LANES: usize = 3;
+
+/// When the children of a story are killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moments {
+    /// Behind some acknowledgement of one caller.
+    Steps,
+    /// While it opens, syncs, maintains or closes.
+    Phases,
+    /// Behind some acknowledgement of several callers at once.
+    Concurrent,
+}
+
+/// Runs as many stories as the environment says, each in a place of its own.
+pub(crate) async fn run(env: &Env, moments: Moments) {
+    if env.backend().await.descriptor().durability == Durability::None {
+        env.inapplicable("its durability is none: a crash may take everything");
+    }
+    env.close().await;
+    if let Some(seed) = settings::number("STORAGE_CRASH_SEED") {
+        return run_story(env, moments, seed).await;
+    }
+    let rounds = CRASH_ROUNDS.value();
+    for seed in 0..rounds.div_ceil(ROUNDS_OF_STORY) {
+        run_story(env, moments, seed).await;
+    }
+}
+
+/// Runs the story of a seed in a place of its own, and panics with what was wrong and how to look again.
+pub(crate) async fn run_story(env: &Env, moments: Moments, seed: u64) {
+    let env = env.elsewhere().await;
+    let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
+    let lanes = if moments == Moments::Concurrent {
+        LANES
+    } else {
+        1
+    };
+    let mut story = Story::begin(&env, Steps::Random { seed }, lanes).await;
+    for round in 1..=ROUNDS_OF_STORY {
+        let plan = dice.plan(moments);
+        let ran = run_round(&env, &mut story, lanes, plan).await;
+        ran.unwrap_or_else(|wrong| ends(&env, seed, round, &plan, &wrong));
+    }
+}
+
+fn ends(env: &Env, seed: u64, round: u64, plan: &Plan, wrong: &Wrong) -> ! {
+    panic!(
+        "{wrong}\nin round {round} of the story of seed {seed}: {plan:?}\n\n\
+         repeat the story with: STORAGE_CRASH_SEED={seed} {}\n\
+         (the moment of a kill cannot be repeated exactly: it may take several times)",
+        crate::run::command(env.case())
+    );
+}
+
+/// As [`run`], with the power lost instead of a process killed.
+pub(crate) async fn lose_power(env: &Env) {
+    let durability = env.backend().await.descriptor().durability;
+    if durability != Durability::PowerLoss {
+        env.inapplicable(format!(
+            "its durability is {durability}: it does not promise to survive that"
+        ));
+    }
+    env.close().await;
+    if let Some(seed) = settings::number("STORAGE_CRASH_SEED") {
+        return lose_power_of_story(env, seed).await;
+    }
+    let rounds = CRASH_ROUNDS.value();
+    for seed in 0..rounds.div_ceil(ROUNDS_OF_STORY) {
+        lose_power_of_story(env, seed).await;
+    }
+}
+
+/// Runs the story of a seed in a place of its own; at the end of each round the power is lost.
+pub(crate) async fn lose_power_of_story(env: &Env, seed: u64) {
+    let env = env.elsewhere().await;
+    let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
+    let synced = synced(&env).await;
+    // Every other one with several callers, who share what is synced.
+    let (moments, lanes) = match seed % 2 {
+        0 => (Moments::Steps, 1),
+        _ => (Moments::Concurrent, LANES),
+    };
+    let mut story = Story::begin(&env, Steps::Random { seed }, lanes).await;
+    story = story.with_environment(synced.environment());
+    for round in 1..=ROUNDS_OF_STORY {
+        let plan = dice.plan(moments);
+        let ran = run_power_round(&env, &mut story, lanes, plan, &synced, &mut dice).await;
+        ran.unwrap_or_else(|wrong| ends(&env, seed, round, &plan, &wrong));
+    }
+}
+
+/// The layer that knows what was synced; without it the case does not apply.
+async fn synced(env: &Env) -> Synced {
+    let Some(directory) = env.place().vandal().and_then(Vandal::directory) else {
+        env.inapplicable("the harness names no directory that holds all that the place stores");
+    };
+    if !directory.exists() {
+        env.backend().await;
+        env.close().await;
+    }
+    Synced::below(directory).unwrap_or_else(|reason| env.inapplicable(reason))
+}
+
+async fn run_power_round(
+    env: &Env,
+    story: &mut Story,
+    lanes: usize,
+    plan: Plan,
+    synced: &Synced,
+    dice: &mut Dice,
+) -> Result<(), Wrong> {
+    let told = |error: io::Error| format!("what was synced cannot be kept: {error}");
+    synced.begin().map_err(told)?;
+    story.kill(env, lanes, plan.pause, plan.moment).await?;
+    if !synced.was_loaded()? {
+        env.inapplicable("LD_PRELOAD does not reach the process: nobody knows what was synced");
+    }
+    let reaches = dice.below(2) == 0;
+    let written = |changed| match u32::try_from(changed) {
+        Ok(changed @ 1..) if reaches => dice.below(changed) as usize,
+        _ => 0,
+    };
+    synced.lose_power(written).map_err(told)?;
+    look(env, story, Loss::Power).await
+}
+
+async fn run_round(env: &Env, story: &mut Story, lanes: usize, plan: Plan) -> Result<(), Wrong> {
+    story.kill(env, lanes, plan.pause, plan.moment).await?;
+    for yields in plan.openings.into_iter().flatten() {
+        // It finds what the one before it has left, and dies before it has done anything.
+        let opening = Moment {
+            at: Trigger::Phase(Phase::Opening, 1),
+            yields,
+        };
+        story.kill(env, 0, None, opening).await?;
+    }
+    look(env, story, Loss::Process).await
+}
+
+/// Opens the place, verifies it, and judges what is there.
+async fn look(env: &Env, story: &mut Story, loss: Loss) -> Result<(), Wrong> {
+    let opening = env.log().begin(format_args!("open"));
+    let backend = open_when_left(env.place()).await;
+    opening.answer(());
+    let backend = backend.map_err(|error| format!("the place does not open: {error}"))?;
+    if env.claims().has(Capability::Verify)
+        && let Some(verify) = backend.verify()
+    {
+        let findings = verify.verify().await;
+        let findings = findings.map_err(|error| format!("verify is refused: {error}"))?;
+        if !findings.is_empty() {
+            return Err(format!("verify finds: {findings:?}"));
+        }
+    }
+    story.compare(&*backend, loss).await?;
+    let closed = backend.close().await;
+    closed.map_err(|error| format!("close is refused: {error}"))
+}
+
+/// One round.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    moment: Moment,
+    pause: Option<(Phase, u64)>,
+    /// How long those children live that are killed while they open what was left.
+    openings: [Option<u32>; 2],
+}
+
+struct Dice(ChaCha8Rng);
+
+impl Dice {
+    fn below(&mut self, end: u32) -> u32 {
+        // The bias of the remainder does not matter here.
+        self.0.next_u32() % end
+    }
+
+    /// Mostly few, sometimes thousands.
+    fn yields(&mut self) -> u32 {
+        let magnitude = self.below(12);
+        self.below(1 << magnitude)
+    }
+
+    fn steps(&mut self) -> usize {
+        let max = [3, 12, 40, 120][self.below(4) as usize];
+        self.below(max) as usize
+    }
+
+    fn plan(&mut self, moments: Moments) -> Plan {
+        let phase = [
+            Phase::Opening,
+            Phase::Syncing,
+            Phase::Maintaining,
+            Phase::Closing,
+        ][self.below(4) as usize];
+        let (at, pause) = match moments {
+            Moments::Steps | Moments::Concurrent => (Trigger::Steps(self.steps()), None),
+            Moments::Phases => {
+                let times = 1 + self.below(4) as usize;
+                (Trigger::Phase(phase, times), Some((phase, 7)))
+            }
+        };
+        Plan {
+            moment: Moment {
+                at,
+                yields: self.yields(),
+            },
+            pause,
+            openings: [(); 2].map(|()| (self.below(3) == 0).then(|| self.yields())),
+        }
+    }
+}

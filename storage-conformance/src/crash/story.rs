@@ -1,0 +1,253 @@
+//! A place in which children work and die, and the model that goes along.
+
+use std::collections::{HashSet, VecDeque};
+use std::io::{BufRead as _, BufReader};
+use std::sync::Arc;
+
+use storage_api::StorageBackend;
+
+use super::child::{Heard, Phase, Task, end, locator, spawn};
+use super::sight::Sight;
+use super::steps::{Done, Lane, Steps};
+use crate::env::Env;
+use crate::harness::{Harness as _, Locator, Spot};
+use crate::reference::ReferenceHarness;
+
+/// Why the story ends badly.
+pub(super) type Wrong = String;
+
+/// When a child is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) at: Trigger,
+    /// How often the processor is left to others between the sign and the kill.
+    pub(super) yields: u32,
+}
+
+/// The sign to kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trigger {
+    /// So many steps were acknowledged.
+    Steps(usize),
+    /// That was begun so often.
+    Phase(Phase, usize),
+}
+
+/// What is lost when a child ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// Its memory: everything acknowledged is there.
+    Process,
+    /// What had not reached the disk: that can be leases and what maintain did (clause DUR-1).
+    Power,
+}
+
+/// A place and the model.
+pub(crate) struct Story {
+    steps: Steps,
+    locator: Locator,
+    environment: Vec<(String, String)>,
+    model: Arc<dyn StorageBackend>,
+    lanes: Vec<Told>,
+    shown: HashSet<String>,
+}
+
+/// One lane: how far the model is, and what was acknowledged beyond.
+struct Told {
+    lane: Lane,
+    next: u64,
+    acknowledged: VecDeque<Done>,
+}
+
+impl Story {
+    /// A story in the place of the case, where another process can find it.
+    pub(crate) async fn begin(env: &Env, steps: Steps, lanes: usize) -> Self {
+        let locator = locator(env);
+        let (harness, spot) = (ReferenceHarness::volatile(), Spot::new("model"));
+        let place = harness.provision(&spot).await;
+        let place = place.expect("the model takes no room");
+        let model = place.open().await.expect("the model opens");
+        let lanes = (0..lanes).map(|lane| Told {
+            lane: Lane::new(steps, lane),
+            next: 0,
+            acknowledged: VecDeque::new(),
+        });
+        Self {
+            steps,
+            locator,
+            environment: Vec::new(),
+            model,
+            lanes: lanes.collect(),
+            shown: HashSet::new(),
+        }
+    }
+
+    /// Children get that environment, too.
+    pub(super) fn with_environment(mut self, environment: Vec<(String, String)>) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Lets a child work until that many steps were acknowledged, kills it, and hears it out.
+    pub(crate) async fn kill_after(&mut self, env: &Env, steps: usize) {
+        let moment = Moment {
+            at: Trigger::Steps(steps),
+            yields: 0,
+        };
+        let lanes = self.lanes.len();
+        if let Err(wrong) = self.kill(env, lanes, None, moment).await {
+            panic!("{wrong}");
+        }
+    }
+
+    /// What was found is what must be there; panics where it is not.
+    pub(crate) async fn judge(&mut self, found: &dyn StorageBackend) {
+        if let Err(wrong) = self.compare(found, Loss::Process).await {
+            panic!("{wrong}");
+        }
+    }
+
+    /// Lets a child work in the first lanes, kills it at that moment, and hears it out. Without a lane it only opens the place.
+    pub(super) async fn kill(
+        &mut self,
+        env: &Env,
+        lanes: usize,
+        pause: Option<(Phase, u64)>,
+        moment: Moment,
+    ) -> Result<(), Wrong> {
+        let task = Task {
+            steps: self.steps,
+            next: self.lanes[..lanes].iter().map(|lane| lane.next).collect(),
+            pause,
+        };
+        let role = serde_json::to_string(&task).expect("a task is JSON");
+        let mut child = spawn(&role, &self.locator, &self.environment);
+        let lines = BufReader::new(child.stdout.take().expect("its output is a pipe")).lines();
+        let mut signs = 0;
+        let mut is_killed = moment.at == Trigger::Steps(0);
+        if is_killed {
+            strike(&mut child, moment.yields);
+        }
+        let mut wrong = Ok(());
+        for line in lines {
+            let line = line.expect("the output of the child is text");
+            env.log().begin(format_args!("child")).answer(&line);
+            let heard = Heard::of(&line);
+            signs += usize::from(is_sign(moment.at, &heard));
+            match heard {
+                Heard::Done(one) => wrong = wrong.and(self.hear(one.lane, one.number, one.done)),
+                Heard::Else => wrong = wrong.and(Err(format!("the child says: {line}"))),
+                Heard::Phase(_) | Heard::Opened => {}
+            }
+            let is_time = match moment.at {
+                Trigger::Steps(steps) | Trigger::Phase(_, steps) => signs >= steps,
+            };
+            if (is_time || wrong.is_err()) && !is_killed {
+                is_killed = true;
+                strike(&mut child, moment.yields);
+            }
+        }
+        end(&mut child);
+        if !is_killed && wrong.is_ok() && lanes > 0 {
+            wrong = Err("the child ended before it was killed".to_owned());
+        }
+        wrong
+    }
+
+    fn hear(&mut self, lane: usize, number: u64, done: Done) -> Result<(), Wrong> {
+        let told = &mut self.lanes[lane];
+        let expected = told.next + told.acknowledged.len() as u64;
+        if number != expected {
+            return Err(format!("lane {lane} does step {number}, not {expected}"));
+        }
+        for shown in &done.shown {
+            if !self.shown.insert(shown.clone()) {
+                return Err(format!(
+                    "{shown} was given before, perhaps by a process that was killed since"
+                ));
+            }
+        }
+        told.acknowledged.push_back(done);
+        Ok(())
+    }
+
+    /// The state of every lane is that behind some step which comes behind all that must have been kept: the last one that was
+    /// acknowledged, or the one that was under way.
+    pub(super) async fn compare(
+        &mut self,
+        found: &dyn StorageBackend,
+        loss: Loss,
+    ) -> Result<(), Wrong> {
+        for (index, told) in self.lanes.iter_mut().enumerate() {
+            let sight = Sight::look(found, self.steps, index).await;
+            let sight = sight.map_err(|error| format!("a look is refused: {error}"))?;
+            let last = told.next + told.acknowledged.len() as u64;
+            let kept = match loss {
+                Loss::Process => told.acknowledged.len(),
+                Loss::Power => {
+                    let mut kept = told.acknowledged.iter();
+                    kept.rposition(|done| !done.is_weak())
+                        .map_or(0, |last| last + 1)
+                }
+            };
+            for _ in 0..kept {
+                told.advance(&*self.model).await?;
+            }
+            let mut differences = String::new();
+            loop {
+                let expected = Sight::look(&*self.model, self.steps, index).await;
+                let expected = expected.expect("the model can be looked at");
+                if sight == expected {
+                    break;
+                }
+                differences += &format!(
+                    "\n  behind step {}: {}",
+                    told.next.wrapping_sub(1),
+                    sight.difference(&expected)
+                );
+                if told.next > last {
+                    return Err(format!(
+                        "in lane {index}, what is found is not the state behind any step that it can be: \
+                         {last} were acknowledged{differences}"
+                    ));
+                }
+                told.advance(&*self.model).await?;
+            }
+            // What was under way and is there is as good as acknowledged; what is not there never was.
+            told.acknowledged.clear();
+        }
+        Ok(())
+    }
+}
+
+impl Told {
+    /// Does the next step on the model, whose answer is the one that the child was given.
+    async fn advance(&mut self, model: &dyn StorageBackend) -> Result<(), Wrong> {
+        let number = self.next;
+        let done = self.lane.step(model, number).await;
+        let expected = done.expect("the model does every step").answer;
+        self.next += 1;
+        match self.acknowledged.pop_front() {
+            Some(done) if done.answer != expected => Err(format!(
+                "step {number} was answered otherwise than by the model\n  driver: {}\n  model:  {expected}",
+                done.answer
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_sign(at: Trigger, heard: &Heard) -> bool {
+    match (at, heard) {
+        (Trigger::Steps(_), Heard::Done(_)) => true,
+        (Trigger::Phase(phase, _), Heard::Phase(begun)) => phase == *begun,
+        _ => false,
+    }
+}
+
+fn strike(child: &mut std::process::Child, yields: u32) {
+    for _ in 0..yields {
+        std::thread::yield_now();
+    }
+    end(child);
+}
