@@ -99,7 +99,11 @@ The command of --exec is run by «sh -c», once for each item, with:
 Exit code 0 completes the item. Anything else retries it after a while; when its attempts are used up it is dead, and the \
 last line of the command's standard error is its note. Output passes through in whole lines.
 
-A command runs in a process group of its own: Ctrl-C reaches spool alone, and the commands of a spool that was killed live on.
+A command runs in a process group of its own: Ctrl-C reaches spool alone, and the commands of a spool that was killed live on, \
+with a line that may be cut off: a whole one ends with a newline.
+
+After a kill the same command, started again, goes on where it was: every line is processed, none becomes two items, and none \
+is processed twice but those whose commands were at work at the kill, at most as many as there are workers.
 
 The report goes to standard output, with --exec to standard error, and with --json to standard output as one object.";
 

@@ -173,8 +173,12 @@ async fn work(queue: &Queue, input: Input, plan: Plan) -> Result<u8, Failure> {
         .concurrency(plan.workers.map_or(processors, usize::from))
         .lease_for(plan.lease)
         .holder(signature.holder)
-        .seed(signature.holder.get())
-        .start();
+        .seed(signature.holder.get());
+    // A command that has ended is not to be run again for a crash in the middle of those behind it. To look twice is no harm.
+    let worker = match plan.exec {
+        Some(_) => worker.settle_first().start(),
+        None => worker.start(),
+    };
 
     let mut course = Course {
         queue,

@@ -68,6 +68,7 @@ struct Settings {
     concurrency: usize,
     timeout: Option<Duration>,
     seed: u64,
+    settles_first: bool,
 }
 
 impl<H: Handler> Worker<H> {
@@ -90,6 +91,7 @@ impl<H: Handler> Worker<H> {
                 concurrency: 1,
                 timeout: None,
                 seed: 0,
+                settles_first: false,
             },
         }
     }
@@ -179,6 +181,25 @@ impl<H: Handler> Worker<H> {
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = seed;
+        self
+    }
+
+    /// Begins an item only when the outcome of the one before it in its slot is stored.
+    ///
+    /// Without it the slots go on while outcomes are stored, many at a time: that is faster where handlers are, and after a
+    /// crash items come again whose handlers had long ended. With it no more come again than there are slots.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
+    /// # use storage_queue::{Delivery, QueueConfig, Queues, Storages, Worker};
+    /// # let storage = storage_api::Storage::new(storage_memory::MemoryBackend::new());
+    /// # let emails = Queues::new(Storages::single(storage)).create("emails", QueueConfig::default()).await?;
+    /// let worker = Worker::new(emails, async |_: Delivery| {}).concurrency(16).settle_first();
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn settle_first(mut self) -> Self {
+        self.settings.settles_first = true;
         self
     }
 

@@ -10,6 +10,7 @@ use storage_api::{
     CompleteOutcome, Error, Outcome as Effect, Receipt, Result, Retry, RetryOutcome, RetryTo,
 };
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::fetch::is_fatal;
@@ -28,6 +29,8 @@ struct Batch {
     retry: Vec<Retry>,
     /// How many outcomes these are, those that need no storing included.
     count: usize,
+    /// Who waits until they are stored.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// Stores outcomes until there will be no more: one call at a time for each partition, the partitions side by side.
@@ -72,10 +75,12 @@ fn gather(shared: &Shared, batches: &mut BTreeMap<u32, Batch>) {
         receipt,
         attempts,
         outcome,
+        settled,
     } in shared.take_ended()
     {
         let batch = batches.entry(receipt.partition).or_default();
         batch.count += 1;
+        batch.waiting.extend(settled);
         let receipt = receipt.receipt;
         match outcome {
             Outcome::Complete => batch.complete.push(receipt),

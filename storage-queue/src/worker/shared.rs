@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use storage_api::limits::BATCH_ITEMS_MAX;
 use storage_api::{Clock, LeaseOptions, Timestamp};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use super::WorkerReport;
 use super::handler::Outcome;
@@ -20,6 +20,7 @@ pub(super) struct Shared {
     pub(super) concurrency: usize,
     pub(super) timeout: Option<Duration>,
     pub(super) seed: u64,
+    pub(super) settles_first: bool,
     pub(super) options: LeaseOptions,
     pub(super) counters: Arc<Counters>,
     pub(super) stop: watch::Receiver<bool>,
@@ -57,6 +58,8 @@ pub(super) struct Ended {
     pub(super) receipt: QueueReceipt,
     pub(super) attempts: u32,
     pub(super) outcome: Outcome,
+    /// Dropped when the outcome is stored, or given up: whoever waits for that has the other end.
+    pub(super) settled: Option<oneshot::Sender<()>>,
 }
 
 impl Shared {
@@ -73,6 +76,7 @@ impl Shared {
             concurrency: settings.concurrency,
             timeout: settings.timeout,
             seed: settings.seed,
+            settles_first: settings.settles_first,
             options,
             counters,
             stop,

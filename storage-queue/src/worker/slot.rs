@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
+use tokio::sync::oneshot;
 use tracing::{Instrument, debug_span};
 
 use super::handler::{Handler, Outcome};
@@ -22,14 +23,23 @@ pub(super) async fn run<H: Handler>(shared: &Shared, handler: &H, slot: usize) {
         let (receipt, attempts) = (delivery.receipt(), delivery.attempts());
         let span = debug_span!("handle", queue = %shared.queue.name(), item = %receipt.receipt.item, attempts);
         let outcome = handle(shared, handler, delivery).instrument(span).await;
+        let (sender, settled) = match shared.settles_first {
+            true => Some(oneshot::channel()).unzip(),
+            false => (None, None),
+        };
         shared.end(
             slot,
             Ended {
                 receipt,
                 attempts,
                 outcome,
+                settled: sender,
             },
         );
+        if let Some(settled) = settled {
+            // Its other end is dropped without a word.
+            let _ = settled.await;
+        }
     }
 }
 

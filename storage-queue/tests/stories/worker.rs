@@ -630,3 +630,34 @@ async fn a_partition_that_cannot_store_outcomes_holds_up_no_other() {
 
     assert_eq!(worker.report().lost, 0);
 }
+
+#[tokio::test]
+async fn where_outcomes_are_settled_first_no_slot_begins_another_item() {
+    for (is_first, begun) in [(false, 4), (true, 2)] {
+        let (memory, clock) = memory();
+        let (faulty, storage) = Faulty::over(&memory);
+        let queue = Queues::new(Storages::single(storage))
+            .create("q", QueueConfig::default())
+            .await
+            .unwrap();
+        queue.produce(["a", "b", "c", "d"]).await.unwrap();
+        *faulty.stuck.lock() = Some(0);
+        let gate = Gate::closed();
+        gate.let_through(4);
+        let worker = gated(&queue, &gate).concurrency(2);
+        let worker = if is_first {
+            worker.settle_first()
+        } else {
+            worker
+        };
+
+        let mut worker = worker.start();
+        quiet().await;
+        assert_eq!(gate.begun(), begun, "settled first: {is_first}");
+        *faulty.stuck.lock() = None;
+        clock.advance(Duration::from_secs(1));
+        until(&mut worker, |report| report.completed == 4).await;
+
+        assert_eq!(gate.begun(), 4);
+    }
+}
