@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use storage_api::QueueName;
+use storage_queue::{TimeSpan, UnitError};
 
 /// A durable xargs: feeds lines into a queue and runs a command for each.
 ///
@@ -225,14 +226,10 @@ fn command(text: &str) -> Result<String, &'static str> {
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {
-    const SHAPE: &str = "give a time with its unit, such as 30s or 10m";
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(SHAPE.to_owned());
-    }
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("it must be longer than nothing".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(_) => Err(SHAPE.to_owned()),
+    let span: TimeSpan = text.parse().map_err(|error: UnitError| error.to_string())?;
+    match span.duration() {
+        Duration::ZERO => Err("it must be longer than nothing".to_owned()),
+        duration => Ok(duration),
     }
 }
 

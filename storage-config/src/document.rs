@@ -4,9 +4,7 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, Unexpected, Visitor};
 use storage_api::{DeadPolicy, QueueName, Requeue};
-use storage_queue::{Backoff, PARTITIONS_MAX};
-
-use crate::units::{ByteSize, TimeSpan};
+use storage_queue::{Backoff, ByteSize, PARTITIONS_MAX, TimeSpan};
 
 /// The whole file.
 #[derive(Debug, serde::Deserialize)]

@@ -32,7 +32,7 @@
 //! |---|---|
 //! | `registry` | which drivers there are, and how a file is opened |
 //! | `yaml`, `node` | how text becomes values that know their place |
-//! | `document`, `units` | what may stand in a file |
+//! | `document` | what may stand in a file |
 //! | `driver`, `memory`, `redb` | what a driver sees of its `config:`, and what it makes of it |
 //! | `open`, `opened`, `queues` | what a file becomes |
 //! | `error` | what is wrong, and where |
@@ -49,12 +49,11 @@ mod queues;
 #[cfg(feature = "redb")]
 mod redb;
 mod registry;
-mod units;
 mod yaml;
 
 pub use driver::{DriverConfig, Plan};
 pub use error::{ConfigError, Position};
 pub use opened::Opened;
 pub use registry::{Registry, open};
-pub use units::{ByteSize, Percent, TimeSpan, UnitError};
+pub use storage_queue::{ByteSize, Percent, TimeSpan, UnitError};
 pub use yaml::FILE_BYTES_MAX;

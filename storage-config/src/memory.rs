@@ -9,10 +9,10 @@ use std::sync::Arc;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use storage_api::StorageBackend;
 use storage_memory::{MemoryBackend, MemoryConfig, Overflow};
+use storage_queue::{ByteSize, Percent};
 
 use crate::driver::{DriverConfig, Plan};
 use crate::error::ConfigError;
-use crate::units::{ByteSize, Percent};
 
 /// What `auto` takes of the memory that there is: the rest is for the program around it.
 const AUTO_PERCENT: u64 = 60;

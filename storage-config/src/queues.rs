@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use storage_api::{PartitionConfig, QueueName};
-use storage_queue::QueueConfig;
+use storage_queue::{ByteSize, QueueConfig, TimeSpan};
 
 use crate::document::QueueEntry;
 use crate::error::{ConfigError, Position};
 use crate::node::Node;
-use crate::units::{ByteSize, TimeSpan};
 
 /// A queue that a file declares, and where.
 #[derive(Debug, Clone)]

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use storage_api::{Durability, StorageBackend};
+use storage_queue::ByteSize;
 use storage_redb::{RedbBackend, RedbConfig};
 
 use crate::driver::{DriverConfig, Plan};
 use crate::error::ConfigError;
-use crate::units::ByteSize;
 
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

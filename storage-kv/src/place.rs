@@ -12,7 +12,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use storage_api::{Error, ErrorKind, Object, Operation, Result, RetryHint};
 
 const MARKER: &str = "storage-place";
@@ -24,6 +27,11 @@ const FORMAT: u32 = 1;
 
 /// Larger than any marker.
 const MARKER_BYTES_MAX: u64 = 4096;
+
+/// A process that was killed while it started another leaves its lock with that one, until it runs its own program: some
+/// microseconds on an idle machine. So long, and so often, the lock of a process that has ended is asked for again.
+const ORPHAN_TURN: Duration = Duration::from_millis(10);
+const ORPHAN_TURNS_MAX: u32 = 1000;
 
 /// A directory that this process holds, until it is dropped.
 #[derive(Debug)]
@@ -51,9 +59,7 @@ impl Place {
                         "it is a symbolic link to nothing; make what it points to, or name another place",
                     ));
                 }
-                let mut builder = DirBuilder::new();
-                let made = builder.recursive(true).mode(0o700).create(directory);
-                made.map_err(|error| refusal.io("it cannot be made", error))?;
+                make(directory).map_err(|error| refusal.io("it cannot be made", error))?;
             }
             Err(error) => return Err(refusal.io("it cannot be looked at", error)),
         }
@@ -105,6 +111,24 @@ impl Refusal<'_> {
         self.error(ErrorKind::Unavailable, format!("{what}: {error}"))
             .with_source(error)
     }
+}
+
+/// Makes a directory for this user alone, and has each new name survive the loss of power.
+fn make(directory: &Path) -> io::Result<()> {
+    let missing: Vec<_> = directory
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(directory)?;
+    for path in missing {
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Whether there is a marker of this driver and format; any other is refused.
@@ -169,22 +193,26 @@ fn hold_lock(refusal: &Refusal<'_>, path: &Path) -> Result<File> {
     options.read(true).write(true).create(true).truncate(false);
     let file = options.mode(0o600).open(path.join(LOCK));
     let mut file = file.map_err(|error| refusal.io("its lock cannot be opened", error))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // What cannot be read is not known.
-            let _ = file.take(32).read_to_string(&mut holder);
-            let holder = match holder.trim() {
-                "" => "another backend holds it".to_owned(),
-                pid => format!("process {} holds it", pid.escape_debug()),
+    let mut turns = 0;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(refusal.io("its lock cannot be taken", error));
+            }
+        }
+        let holder = holder_of(&mut file);
+        if turns == ORPHAN_TURNS_MAX || !holder.is_some_and(has_ended) {
+            let holder = match holder {
+                None => "another backend holds it".to_owned(),
+                Some(pid) => format!("process {pid} holds it"),
             };
             let reason = format!("{holder}; close that first, or name another place");
             return Err(refusal.error(ErrorKind::Unavailable, reason));
         }
-        Err(TryLockError::Error(error)) => {
-            return Err(refusal.io("its lock cannot be taken", error));
-        }
+        turns += 1;
+        wait_a_turn();
     }
     let told = file
         .rewind()
@@ -196,6 +224,27 @@ fn hold_lock(refusal: &Refusal<'_>, path: &Path) -> Result<File> {
             .with_retry_hint(RetryHint::SameCall)
     })?;
     Ok(file)
+}
+
+/// The process that the lock file names. What cannot be read is not known.
+fn holder_of(lock: &mut File) -> Option<i32> {
+    let mut text = String::new();
+    lock.rewind().ok()?;
+    lock.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn has_ended(pid: i32) -> bool {
+    let found = Pid::from_raw(pid).map(test_kill_process);
+    found == Some(Err(Errno::SRCH))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no lock tells its end but to one who waits for it without a limit"
+)]
+fn wait_a_turn() {
+    std::thread::sleep(ORPHAN_TURN);
 }
 
 /// Writes the marker whole or not at all.

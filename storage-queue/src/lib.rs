@@ -75,4 +75,5 @@ pub use queue::{
 pub use queues::{QueueInfo, Queues};
 pub use storages::{PartitionStorage, Storages};
 pub use transaction::QueueTransaction;
+pub use units::{ByteSize, Percent, TimeSpan, UnitError};
 pub use worker::{Handler, Outcome, RunningWorker, Stopped, Worker, WorkerReport};

@@ -42,11 +42,10 @@ fn killed_again_and_again(driver: &str, config: &str, workers: usize) {
         let moment = moments.next();
         moment.wait(&scene, &mut child, &mut log, round);
         child.kill().unwrap();
-        let status = child.wait().unwrap();
+        let ran = Ran::from(child.wait_with_output().unwrap());
         assert_eq!(
-            status.code(),
-            None,
-            "round {round} ended by itself before {moment:?}: {status}"
+            ran.code, None,
+            "round {round} ended by itself before {moment:?}: {ran:?}"
         );
     }
     let last = begin(&scene, workers, KILLS);

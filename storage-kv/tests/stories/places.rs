@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use storage_api::{Error, ErrorKind};
 use storage_kv::Place;
@@ -49,6 +51,31 @@ fn a_held_place_is_refused_names_its_holder_and_is_free_afterwards() {
     assert_eq!(files(scratch.path()), before);
     drop(place);
     Place::hold(scratch.path(), "sim").unwrap();
+}
+
+#[test]
+fn a_lock_that_a_dead_process_left_to_its_child_is_waited_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    drop(Place::hold(scratch.path(), "sim").unwrap());
+    let mut dead = Command::new("true").spawn().unwrap();
+    dead.wait().unwrap();
+    let mut lock = fs::File::create(scratch.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    writeln!(lock, "{}", dead.id()).unwrap();
+    // It holds the lock as long as it lives, under the name of the dead.
+    let mut child = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(lock)
+        .spawn()
+        .unwrap();
+    let directory = scratch.path().to_owned();
+
+    let holding = std::thread::spawn(move || Place::hold(&directory, "sim"));
+    assert!(!holding.is_finished());
+    drop(child.stdin.take());
+    child.wait().unwrap();
+
+    holding.join().unwrap().unwrap();
 }
 
 #[test]
