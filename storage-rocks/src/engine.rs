@@ -1,0 +1,421 @@
+//! RocksDB as an ordered key-value engine.
+
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use parking_lot::RwLock;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode, LogLevel,
+    Options, ReadOptions, WriteBufferManager, WriteOptions,
+};
+use storage_api::Direction;
+use storage_kv::{
+    EngineTraits, Faults, Keyspace, KvError, KvErrorKind, KvResult, OrderedKv, Seal, Span, Visit,
+    WriteBatch,
+};
+
+use crate::config::RocksConfig;
+use crate::error::{translate, translate_io, translate_opening};
+use crate::log::{check_logs, logs};
+use crate::space;
+
+const DIRECTORY: &str = "queue.rocks";
+
+/// A memtable becomes a table at this part of what all of them together may take: most rows are in two keyspaces, of which
+/// each has one that is filled and one that is written.
+const MEMTABLE_PART: usize = 4;
+/// Tables in the first level of a keyspace are merged from so many on.
+const FIRST_LEVEL_TABLES: i32 = 4;
+/// Ten bits a key: one search in a hundred for what is not there reads a block.
+const FILTER_BITS: f64 = 10.0;
+const BLOCK_BYTES: usize = 16 << 10;
+/// Written tables go to the disk bit by bit, so that a sync of the log does not wait for all of one.
+const BYTES_PER_SYNC: u64 = 1 << 20;
+/// The list of tables is written anew from this size on.
+const MANIFEST_BYTES: usize = 4 << 20;
+const MANIFEST_AHEAD_BYTES: usize = 64 << 10;
+/// What RocksDB tells about itself: warnings, in this many files of this size.
+const MESSAGE_FILES: usize = 2;
+const MESSAGE_BYTES: usize = 1 << 20;
+
+/// One RocksDB database, with a column family for each keyspace.
+#[derive(Debug)]
+pub(crate) struct RocksEngine {
+    place: PathBuf,
+    faults: Faults,
+    /// Whoever closes writes; everybody else reads.
+    opened: RwLock<Option<Opened>>,
+}
+
+pub(crate) struct Opened {
+    pub(crate) database: DB,
+    write_options: WriteOptions,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").finish_non_exhaustive()
+    }
+}
+
+impl Opened {
+    pub(crate) fn family(&self, space: Keyspace) -> KvResult<&ColumnFamily> {
+        self.database.cf_handle(space.name()).ok_or_else(|| {
+            let reason = format!("there is no column family {space}");
+            KvError::new(KvErrorKind::Broken, reason)
+        })
+    }
+}
+
+impl RocksEngine {
+    /// Opens the database of a directory, or makes it. Blocks; after a crash for as long as reading the logs takes.
+    pub(crate) fn open(place: &Path, config: &RocksConfig, faults: &Faults) -> KvResult<Self> {
+        let directory = place.join(DIRECTORY);
+        Seal::of(place).break_open()?;
+        let is_there = directory
+            .try_exists()
+            .map_err(|error| translate_io("looking for the database", error))?;
+        if is_there {
+            check_logs(&directory)?;
+        }
+        let cache = Cache::new_lru_cache(config.get_cache_bytes());
+        let families = Keyspace::ALL.map(|space| {
+            ColumnFamilyDescriptor::new(space.name(), family_options(space, config, &cache))
+        });
+        let options = database_options(config);
+        let database = DB::open_cf_descriptors(&options, &directory, families);
+        Ok(Self {
+            place: place.to_owned(),
+            faults: faults.clone(),
+            opened: RwLock::new(Some(Opened {
+                database: database.map_err(translate_opening)?,
+                write_options: WriteOptions::default(),
+            })),
+        })
+    }
+
+    /// Calls `act` while the database is not closed.
+    fn with<T>(&self, act: impl FnOnce(&Opened) -> KvResult<T>) -> KvResult<T> {
+        match &*self.opened.read() {
+            Some(opened) => act(opened),
+            None => Err(KvError::new(KvErrorKind::Broken, "the database is closed")),
+        }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.place.join(DIRECTORY)
+    }
+
+    /// What a closed database consists of, that without which nothing is found first. What RocksDB tells about itself is
+    /// not part of it.
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.directory())? {
+            let path = PathBuf::from(DIRECTORY).join(entry?.file_name());
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let rank = match path.extension().and_then(|extension| extension.to_str()) {
+                _ if name == "CURRENT" => 0,
+                _ if name.starts_with("MANIFEST-") => 1,
+                Some("log") => 2,
+                Some("sst") => 3,
+                _ => continue,
+            };
+            files.push((rank, path));
+        }
+        files.sort();
+        Ok(files.into_iter().map(|(_, path)| path).collect())
+    }
+}
+
+fn database_options(config: &RocksConfig) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    // Damage before the tail of a log was looked for before; what is left to RocksDB is what a crash leaves. Of several
+    // logs it drops the later ones where an earlier one has lost its tail, so that what is left is a prefix.
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_max_total_wal_size(config.get_log_bytes());
+    let memtable_bytes = config.get_memtable_bytes();
+    let memtables = WriteBufferManager::new_write_buffer_manager(memtable_bytes, false);
+    options.set_write_buffer_manager(&memtables);
+    let open_files_max = i32::try_from(config.get_open_files_max()).unwrap_or(i32::MAX);
+    options.set_max_open_files(open_files_max);
+    options.set_bytes_per_sync(BYTES_PER_SYNC);
+    options.set_max_manifest_file_size(MANIFEST_BYTES);
+    options.set_manifest_preallocation_size(MANIFEST_AHEAD_BYTES);
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(MESSAGE_FILES);
+    options.set_max_log_file_size(MESSAGE_BYTES);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options
+}
+
+fn family_options(space: Keyspace, config: &RocksConfig, cache: &Cache) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    blocks.set_block_size(BLOCK_BYTES);
+    // So that they are part of what is bounded.
+    blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_cache_index_and_filter_blocks_with_high_priority(true);
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    if is_searched(space) {
+        blocks.set_bloom_filter(FILTER_BITS, false);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    options.set_write_buffer_size(config.get_memtable_bytes() / MEMTABLE_PART);
+    options.set_level_zero_file_num_compaction_trigger(FIRST_LEVEL_TABLES);
+    options
+}
+
+/// Whether rows are looked for that may not be there.
+fn is_searched(space: Keyspace) -> bool {
+    matches!(
+        space,
+        Keyspace::States | Keyspace::Dedup | Keyspace::Entries | Keyspace::Dead
+    )
+}
+
+impl OrderedKv for RocksEngine {
+    fn get(&self, space: Keyspace, key: &[u8]) -> KvResult<Option<Vec<u8>>> {
+        self.with(|opened| {
+            let found = opened.database.get_cf(opened.family(space)?, key);
+            found.map_err(translate)
+        })
+    }
+
+    fn scan(
+        &self,
+        space: Keyspace,
+        span: Span<'_>,
+        direction: Direction,
+        visit: &mut Visit<'_>,
+    ) -> KvResult<()> {
+        if span.is_empty() {
+            return Ok(());
+        }
+        self.with(|opened| {
+            // Within bounds no tombstone outside is looked at.
+            let mut options = ReadOptions::default();
+            options.set_iterate_lower_bound(span.from);
+            if let Some(to) = span.to {
+                options.set_iterate_upper_bound(to);
+            }
+            let family = opened.family(space)?;
+            let mut rows = opened.database.raw_iterator_cf_opt(family, options);
+            match direction {
+                Direction::Forward => rows.seek_to_first(),
+                Direction::Backward => rows.seek_to_last(),
+            }
+            while let Some((key, value)) = rows.item() {
+                if let ControlFlow::Break(()) = visit(key, value) {
+                    return Ok(());
+                }
+                match direction {
+                    Direction::Forward => rows.next(),
+                    Direction::Backward => rows.prev(),
+                }
+            }
+            // It ends as well where it cannot go on.
+            rows.status().map_err(translate)
+        })
+    }
+
+    fn write(&self, batch: WriteBatch) -> KvResult<()> {
+        self.with(|opened| {
+            self.faults.check_write()?;
+            let mut changes = rocksdb::WriteBatch::with_capacity_bytes(
+                batch.bytes() + batch.len() * ROW_BYTES_MORE,
+            );
+            for space in Keyspace::ALL {
+                let family = opened.family(space)?;
+                for range in batch.ranges().iter().filter(|range| range.space == space) {
+                    changes.delete_range_cf(family, &range.from, &range.to);
+                    space::keep_range(&mut changes, range);
+                }
+                for (key, value) in batch.rows(space) {
+                    match value {
+                        Some(value) => changes.put_cf(family, key, value),
+                        None => changes.delete_cf(family, key),
+                    }
+                }
+            }
+            let written = opened.database.write_opt(changes, &opened.write_options);
+            written.map_err(translate)
+        })
+    }
+
+    fn sync(&self) -> KvResult<()> {
+        self.with(|opened| {
+            self.faults.check_sync()?;
+            opened.database.flush_wal(true).map_err(translate)
+        })
+    }
+
+    /// The bytes of every file.
+    fn disk_bytes(&self) -> KvResult<u64> {
+        let looked_at = |error| translate_io("looking at the files", error);
+        let mut bytes = 0;
+        for entry in fs::read_dir(self.directory()).map_err(looked_at)? {
+            bytes += match entry.and_then(|entry| entry.metadata()) {
+                Ok(metadata) => metadata.len(),
+                // RocksDB removes some at any time.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(looked_at(error)),
+            };
+        }
+        Ok(bytes)
+    }
+
+    fn traits(&self) -> EngineTraits {
+        EngineTraits {
+            survives_kill: true,
+            survives_power_loss: true,
+            has_cheap_range_deletes: true,
+        }
+    }
+
+    /// Removes what hides removed rows, and the rows that it hides.
+    fn reclaim(&self, is_idle: bool) -> KvResult<()> {
+        self.with(|opened| {
+            let mut log_bytes = 0;
+            for log in logs(&self.directory())
+                .map_err(|error| translate_io("looking at the logs", error))?
+            {
+                log_bytes += fs::metadata(log).map_or(0, |metadata| metadata.len());
+            }
+            space::collect(opened, log_bytes, is_idle)
+        })
+    }
+
+    fn close(&self) -> KvResult<()> {
+        let Some(opened) = self.opened.write().take() else {
+            return Ok(());
+        };
+        // What is in tables need not be read from a log when it is opened. If this fails it will be.
+        let _ = space::flush(&opened);
+        drop(opened);
+        // Without a seal the next opening takes the place for that of a process that was killed.
+        let _ = self
+            .files()
+            .and_then(|files| Seal::of(&self.place).set(&files));
+        Ok(())
+    }
+}
+
+/// What a row takes in a batch beside key and value: two lengths, a family and a tag.
+const ROW_BYTES_MORE: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storage_kv::prove;
+
+    fn open(place: &Path) -> RocksEngine {
+        let config = RocksConfig::new(place).memtable_bytes(1 << 20);
+        RocksEngine::open(place, &config, &Faults::default()).unwrap()
+    }
+
+    #[test]
+    fn rocksdb_is_an_ordered_kv() {
+        for seed in 0..10 {
+            let scratch = tempfile::tempdir().unwrap();
+            prove(seed, 300, || open(scratch.path()));
+        }
+    }
+
+    #[test]
+    fn memory_and_logs_stay_within_their_bounds_however_much_is_written() {
+        const BOUND: u64 = 1 << 20;
+        let scratch = tempfile::tempdir().unwrap();
+        let config = RocksConfig::new(scratch.path())
+            .memtable_bytes(1 << 20)
+            .cache_bytes(1 << 20)
+            .log_bytes(BOUND);
+        let engine = RocksEngine::open(scratch.path(), &config, &Faults::default()).unwrap();
+        let row = [7; 1000];
+        for chunk in 0..200_u32 {
+            let mut batch = WriteBatch::new();
+            for n in 0..100 {
+                let key = (chunk * 100 + n).to_be_bytes();
+                batch.put(Keyspace::Bodies, &key, &row);
+                batch.put(Keyspace::States, &key, b"state");
+            }
+            engine.write(batch).unwrap();
+        }
+        let mut rows = 0;
+        let scanned = engine.scan(
+            Keyspace::Bodies,
+            Span::all(),
+            Direction::Forward,
+            &mut |_, _| {
+                rows += 1;
+                ControlFlow::Continue(())
+            },
+        );
+        scanned.unwrap();
+        assert_eq!(rows, 20_000);
+
+        let (mut memtables, mut cached) = (0, 0);
+        let opened = engine.opened.read();
+        let opened = opened.as_ref().unwrap();
+        for space in Keyspace::ALL {
+            let family = opened.family(space).unwrap();
+            let bytes = |name: &str| {
+                let bytes = opened.database.property_int_value_cf(family, name);
+                bytes.unwrap().unwrap()
+            };
+            memtables += bytes("rocksdb.cur-size-all-mem-tables");
+            // One cache for all.
+            cached = bytes("rocksdb.block-cache-usage");
+        }
+        let logs = logs(&engine.directory()).unwrap().into_iter();
+        let logs: u64 = logs.map(|log| fs::metadata(log).unwrap().len()).sum();
+        // What is being written into tables comes on top.
+        assert!(memtables <= 2 * BOUND, "{memtables} bytes of memtables");
+        // The block that is read may be one too many.
+        assert!(
+            cached <= BOUND + BLOCK_BYTES as u64 * 2,
+            "{cached} bytes cached"
+        );
+        assert!(logs <= 3 * BOUND, "{logs} bytes of logs");
+    }
+
+    #[test]
+    fn the_space_of_what_has_gone_is_given_back() {
+        let scratch = tempfile::tempdir().unwrap();
+        let engine = open(scratch.path());
+        let fresh = engine.disk_bytes().unwrap();
+        let key = |n: u32| n.to_be_bytes();
+        for chunk in 0..20 {
+            let mut batch = WriteBatch::new();
+            for n in 0..1000 {
+                batch.put(Keyspace::Bodies, &key(chunk * 1000 + n), &[7; 1000]);
+            }
+            engine.write(batch).unwrap();
+        }
+        let peak = engine.disk_bytes().unwrap();
+        let mut batch = WriteBatch::new();
+        batch.delete_range(Keyspace::Bodies, &key(1), &key(10_000));
+        for n in 10_000..20_000 {
+            batch.delete(Keyspace::Bodies, &key(n));
+        }
+        engine.write(batch).unwrap();
+
+        engine.reclaim(true).unwrap();
+
+        let after = engine.disk_bytes().unwrap();
+        assert!(peak > 20_000_000, "{peak}");
+        assert!(
+            after <= fresh + (64 << 10),
+            "{fresh} new, {peak} at the peak, {after} after"
+        );
+        assert!(engine.get(Keyspace::Bodies, &key(0)).unwrap().is_some());
+        assert!(engine.get(Keyspace::Bodies, &key(1)).unwrap().is_none());
+    }
+}

@@ -1,0 +1,160 @@
+//! Giving space back.
+//!
+//! A removed row stays where it is, hidden by a tombstone, until the tables of both are merged; and until then both stay in
+//! the log. RocksDB merges when tables grow. A queue that was drained does not grow any more, so that its last million would
+//! lie there for ever: it is merged on purpose.
+//!
+//! Tables know how many rows and tombstones they hold, but not how many rows the tombstone of a range hides. So the ranges
+//! themselves are kept, in the batches that remove them, until what was in them is merged away.
+
+use rocksdb::{
+    BottommostLevelCompaction, CompactOptions, FlushOptions, IteratorMode, Range, WriteBatch,
+};
+use storage_kv::{Keyspace, KvError, KvErrorKind, KvResult, RangeDelete};
+
+use crate::engine::Opened;
+use crate::error::translate;
+
+/// While nobody waits, logs from this size on are written into tables, so that they can go.
+const LOG_BYTES_IDLE: u64 = 1 << 20;
+/// While nobody waits, keyspaces from this size on are merged; what is below is not worth it.
+const TABLE_BYTES_IDLE: u64 = 64 << 10;
+/// While somebody does, only what is of this size: RocksDB does most of it by itself.
+const TABLE_BYTES_BUSY: u64 = 64 << 20;
+/// A keyspace is merged when so many times as many rows and tombstones lie in it as there are rows to be seen.
+const ROWS_RATIO: u64 = 4;
+
+const TABLE_PROPERTIES: &str = "rocksdb.aggregated-table-properties";
+const TABLE_BYTES: &str = "rocksdb.live-sst-files-size";
+
+/// Keeps a range of which a batch removes the rows. It is kept in the family that no keyspace has.
+pub(crate) fn keep_range(changes: &mut WriteBatch, range: &RangeDelete) {
+    let space = u8::try_from(range.space.index()).expect("there are few keyspaces");
+    let from_len = u32::try_from(range.from.len()).expect("keys are short");
+    let mut key = vec![space];
+    key.extend_from_slice(&from_len.to_be_bytes());
+    key.extend_from_slice(&range.from);
+    key.extend_from_slice(&range.to);
+    changes.put(key, []);
+}
+
+/// The range of a kept row.
+fn range_of(key: &[u8]) -> Option<RangeDelete> {
+    let (space, rest) = key.split_first()?;
+    let (from_len, rest) = rest.split_first_chunk()?;
+    let from_len = usize::try_from(u32::from_be_bytes(*from_len)).ok()?;
+    let (from, to) = rest.split_at_checked(from_len)?;
+    Some(RangeDelete {
+        space: *Keyspace::ALL.get(usize::from(*space))?,
+        from: from.to_vec(),
+        to: to.to_vec(),
+    })
+}
+
+/// Merges what is worth it; `log_bytes` is the size of the logs.
+pub(crate) fn collect(opened: &Opened, log_bytes: u64, is_idle: bool) -> KvResult<()> {
+    if is_idle && log_bytes >= LOG_BYTES_IDLE {
+        flush(opened)?;
+    }
+    collect_ranges(opened, is_idle)?;
+    let bytes_min = match is_idle {
+        true => TABLE_BYTES_IDLE,
+        false => TABLE_BYTES_BUSY,
+    };
+    for space in Keyspace::ALL {
+        let tables = Tables::of(opened, space)?;
+        if tables.bytes >= bytes_min && tables.are_mostly_garbage() {
+            merge(opened, space, None)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes everything that is in memory into tables, so that the logs can go.
+pub(crate) fn flush(opened: &Opened) -> KvResult<()> {
+    let options = FlushOptions::default();
+    for space in Keyspace::ALL {
+        let flushed = opened
+            .database
+            .flush_cf_opt(opened.family(space)?, &options);
+        flushed.map_err(translate)?;
+    }
+    opened.database.flush_opt(&options).map_err(translate)
+}
+
+fn collect_ranges(opened: &Opened, is_idle: bool) -> KvResult<()> {
+    let mut kept = Vec::new();
+    for row in opened.database.iterator(IteratorMode::Start) {
+        let (key, _) = row.map_err(translate)?;
+        let range = range_of(&key).ok_or_else(|| {
+            let reason = format!("the kept range {} does not decode", key.escape_ascii());
+            KvError::new(KvErrorKind::Corrupted, reason)
+        })?;
+        kept.push((key, range));
+    }
+    for (key, range) in kept {
+        let family = opened.family(range.space)?;
+        let whole = Range::new(&range.from, &range.to);
+        let sizes = opened.database.get_approximate_sizes_cf(family, &[whole]);
+        if !is_idle && sizes.iter().sum::<u64>() < TABLE_BYTES_BUSY {
+            continue;
+        }
+        merge(opened, range.space, Some(&range))?;
+        opened.database.delete(key).map_err(translate)?;
+    }
+    Ok(())
+}
+
+/// Merges the tables of a keyspace, or of a range of it; until then everybody else goes on.
+fn merge(opened: &Opened, space: Keyspace, range: Option<&RangeDelete>) -> KvResult<()> {
+    let mut options = CompactOptions::default();
+    options.set_exclusive_manual_compaction(false);
+    // A table that is merely moved down keeps its tombstones.
+    options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
+    let (from, to) = (range.map(|range| &range.from), range.map(|range| &range.to));
+    let family = opened.family(space)?;
+    // Whether it worked is not told; what is left is merged next time.
+    opened
+        .database
+        .compact_range_cf_opt(family, from, to, &options);
+    Ok(())
+}
+
+/// What lies in the tables of a keyspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tables {
+    bytes: u64,
+    /// Rows and tombstones.
+    entries: u64,
+    tombstones: u64,
+}
+
+impl Tables {
+    fn of(opened: &Opened, space: Keyspace) -> KvResult<Self> {
+        let family = opened.family(space)?;
+        let database = &opened.database;
+        let bytes = database.property_int_value_cf(family, TABLE_BYTES);
+        let properties = database.property_value_cf(family, TABLE_PROPERTIES);
+        let properties = properties.map_err(translate)?.unwrap_or_default();
+        let count = |name: &str| {
+            let found = properties.split("; ").find_map(|it| it.strip_prefix(name));
+            found.and_then(|count| count.parse().ok())
+        };
+        let counts = (count("# entries="), count("# deletions="));
+        let (Some(entries), Some(tombstones)) = counts else {
+            let reason = format!("RocksDB does not say what the tables of {space} hold");
+            return Err(KvError::new(KvErrorKind::Unavailable, reason));
+        };
+        Ok(Self {
+            bytes: bytes.map_err(translate)?.unwrap_or(0),
+            entries,
+            tombstones,
+        })
+    }
+
+    /// A tombstone hides one row, as the core removes only what is there.
+    fn are_mostly_garbage(self) -> bool {
+        let seen = self.entries.saturating_sub(2 * self.tombstones);
+        self.tombstones > 0 && seen * ROWS_RATIO <= self.entries
+    }
+}

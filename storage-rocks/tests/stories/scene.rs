@@ -1,0 +1,139 @@
+//! Builders of the stories.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use storage_api::{
+    CommitRequest, Count, Holder, ItemBatch, ItemStore, Key, KeyRange, LeaseRequest, ListRequest,
+    MetadataStore, Namespace, NewItem, PartitionConfig, PartitionId, PartitionStore, Receipts,
+    Requeue, Retries, Retry, RetryTo, ScanRequest, SealedBatch, States, StorageBackend, Timestamp,
+    Value,
+};
+use storage_rocks::{Faults, RocksBackend, RocksConfig};
+
+pub(crate) fn home() -> PartitionId {
+    PartitionId::new("home/\0\u{1f980}", 7).unwrap()
+}
+
+pub(crate) fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+pub(crate) fn batch(count: usize, payload: &[u8]) -> SealedBatch {
+    let mut batch = ItemBatch::new();
+    for _ in 0..count {
+        batch.push(NewItem::new(payload)).unwrap();
+    }
+    batch.seal(at(0))
+}
+
+pub(crate) async fn open(directory: &Path) -> RocksBackend {
+    open_with(directory, Faults::default()).await
+}
+
+pub(crate) async fn open_with(directory: &Path, faults: Faults) -> RocksBackend {
+    let config = RocksConfig::new(directory).disk_reserve(0);
+    RocksBackend::open_with(config, faults).await.unwrap()
+}
+
+pub(crate) async fn lease(backend: &RocksBackend, count: usize) -> Receipts {
+    let request = LeaseRequest::new(at(1), at(50), Count::new(count).unwrap());
+    backend.lease(&home(), request).await.unwrap().receipts()
+}
+
+/// Fills a new place with everything that there can be.
+pub(crate) async fn furnish(backend: &RocksBackend) {
+    let config = PartitionConfig::default()
+        .with_dedup_for(Duration::from_secs(3600))
+        .with_attempts_max(5)
+        .with_requeue(Requeue::Original);
+    backend.create_partition(&home(), config).await.unwrap();
+    let mut items = ItemBatch::new();
+    let full = NewItem::new("a whole item")
+        .kind("kind")
+        .encoding("encoding")
+        .reference("reference");
+    items.push(full.dedup_key("done").priority(0)).unwrap();
+    items
+        .push(NewItem::new("dies").dedup_key("dies").attempts_max(3))
+        .unwrap();
+    items
+        .push(NewItem::new("is held").expire_at(at(500)))
+        .unwrap();
+    items
+        .push(NewItem::new("waits").enqueue_at(at(900)))
+        .unwrap();
+    items.push(NewItem::new("is tried again")).unwrap();
+    items.push(NewItem::new("is ready").priority(255)).unwrap();
+    backend.produce(&home(), items.seal(at(0))).await.unwrap();
+    let receipts = lease(backend, 2).await;
+    let done = Receipts::one(receipts[0]);
+    backend.complete(&home(), done).await.unwrap();
+    let dead = Retry::new(receipts[1], RetryTo::Dead)
+        .with_note("broken")
+        .unwrap();
+    backend
+        .retry(&home(), at(2), Retries::one(dead))
+        .await
+        .unwrap();
+    let holder = Holder::new(u64::MAX).unwrap();
+    let request = LeaseRequest::new(at(1), at(50), Count::ONE).holder(holder);
+    backend.lease(&home(), request).await.unwrap();
+    let again = lease(backend, 1).await;
+    let later = Retry::new(again[0], RetryTo::At(at(700)));
+    backend
+        .retry(&home(), at(2), Retries::one(later))
+        .await
+        .unwrap();
+    let mut commit = CommitRequest::new(at(3));
+    for (namespace, key, expires_at) in [("n", "kept", None), ("n\0", "expires", Some(at(800)))] {
+        let (namespace, key) = (
+            Namespace::new(namespace).unwrap(),
+            Key::try_from(key).unwrap(),
+        );
+        let value = Value::try_from("value").unwrap();
+        commit.put(&namespace, &key, value, expires_at).unwrap();
+    }
+    backend.commit(commit).await.unwrap();
+}
+
+/// Everything that can be seen, as text.
+pub(crate) async fn contents(backend: &RocksBackend) -> String {
+    let mut text = String::new();
+    let partitions = backend.list_partitions(None, Count::MAX).await.unwrap();
+    for info in partitions.items {
+        writeln!(text, "{info:?}").unwrap();
+        let listing = ListRequest::by_id(States::ALL);
+        for item in backend.list_items(&info.id, listing).await.unwrap().items {
+            let payload = item.record.view().payload().unwrap().escape_ascii();
+            writeln!(text, "{item:?} {payload}").unwrap();
+        }
+        writeln!(text, "{:?}", backend.stats(&info.id).await.unwrap()).unwrap();
+    }
+    for namespace in backend.namespaces(None, Count::MAX).await.unwrap().items {
+        let scan = ScanRequest::new(namespace.clone(), KeyRange::all());
+        let entries = backend.scan(at(4), scan).await.unwrap().items;
+        writeln!(text, "{namespace:?} {entries:?}").unwrap();
+    }
+    text
+}
+
+/// Copies a place, but not who holds it and what RocksDB tells about itself.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_left = |left: &&str| name.starts_with(*left);
+        if ["lock", "LOCK", "LOG", "OPTIONS"].iter().any(is_left) {
+            continue;
+        }
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
