@@ -2,14 +2,24 @@
 
 use std::sync::atomic::Ordering;
 
-use storage_api::{ItemId, Note, Operation, Result, Timestamp};
+use parking_lot::Mutex;
+use storage_api::{Operation, PartitionId, Result, Timestamp};
 
-use crate::demand::{Demand, LEASE_PROMISE_BYTES};
-use crate::footprint::map_bytes;
+use crate::demand::{Demand, PROMISE_BYTES, PROMISE_BYTES_FIRST};
+use crate::footprint::{shared_bytes, tree_bytes};
 use crate::partition::Partition;
 
-/// What a partition takes that holds nothing.
-pub(crate) const PARTITION_BYTES: u64 = 1024;
+/// What the signals of a partition take.
+const HUB_BYTES: u64 = 384;
+
+/// What a partition of that name takes that holds nothing.
+pub(crate) fn own_bytes(id: &PartitionId) -> u64 {
+    let place = tree_bytes::<PartitionId, Box<Mutex<Partition>>>(100) / 100;
+    size_of::<Mutex<Partition>>() as u64
+        + place
+        + HUB_BYTES
+        + shared_bytes(id.queue().as_str().len())
+}
 
 impl Partition {
     /// The bytes of records: the blocks that they are in, and what describes those.
@@ -24,22 +34,40 @@ impl Partition {
 
     /// The bytes of records, slots, orders, leases, keys and notes.
     pub(crate) fn bytes_by_kind(&self) -> [u64; 6] {
-        let due = self.expiring.len() + self.scheduled.len();
         [
             self.record_bytes(),
             self.slots.bytes(),
-            self.ready.bytes() + map_bytes::<(Timestamp, ItemId), ()>(due),
+            self.ready.bytes() + self.expiring.bytes() + self.scheduled.bytes(),
             self.leases.bytes(),
             self.keys.bytes(),
-            map_bytes::<u64, Note>(self.notes.len()) + self.note_bytes,
+            self.notes.bytes(),
         ]
     }
 
-    /// What counts against the limit: everything that is taken, and what its items may need to be leased.
+    /// What it takes while it holds nothing, its name included.
+    pub(crate) fn own_bytes(&self) -> u64 {
+        own_bytes(&self.info.id)
+    }
+
+    /// What counts against the limit: everything that is taken, and what its items may take in the orders that they go
+    /// through.
     fn charge(&self) -> u64 {
-        let leases = self.leases.bytes();
-        let promised = LEASE_PROMISE_BYTES * self.sums.items();
-        PARTITION_BYTES + self.record_bytes() + self.index_bytes() - leases + leases.max(promised)
+        let [records, slots, orders, leases, keys, notes] = self.bytes_by_kind();
+        let promised = match self.sums.items() {
+            0 => 0,
+            items => PROMISE_BYTES_FIRST + PROMISE_BYTES * items,
+        };
+        self.own_bytes() + records + slots + keys + notes + promised.max(orders + leases)
+    }
+
+    /// Sets aside what an operation that always works needs more than was promised, from what is kept for it; `false` where
+    /// even that is used up.
+    pub(crate) fn reserve_last(&mut self, bytes: u64) -> bool {
+        let is_room = self.budget.limit().is_none() || self.budget.reserve_last(bytes);
+        if is_room && self.budget.limit().is_some() {
+            self.charged += bytes;
+        }
+        is_room
     }
 
     /// Tells the budget what is taken now. Without a limit nobody asks.
@@ -90,7 +118,7 @@ impl Partition {
             }
             // Nothing is lost for a produce that would be refused all the same.
             let leased = self.sums.leased;
-            let kept = leased.bytes + (256 + LEASE_PROMISE_BYTES) * leased.items;
+            let kept = leased.bytes + (256 + PROMISE_BYTES) * leased.items;
             let droppable = self.charged.saturating_sub(kept);
             let is_hopeless =
                 budget.taken().saturating_sub(droppable) + growth > budget.soft_limit();

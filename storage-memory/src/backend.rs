@@ -11,7 +11,6 @@ use storage_api::{
     ErrorKind, Health, Object, Operation, PartitionId, Result, StorageBackend, Usage,
 };
 
-use crate::account::PARTITION_BYTES;
 use crate::budget::Budget;
 use crate::config::MemoryConfig;
 use crate::metadata::Metadata;
@@ -158,7 +157,7 @@ impl Opened {
                 partition.settle();
             }
             records += partition.record_bytes() - partition.log.lent_bytes();
-            indexes += PARTITION_BYTES + partition.index_bytes();
+            indexes += partition.own_bytes() + partition.index_bytes();
         }
         let usage = Usage::of(vec![
             ("records", records),

@@ -74,11 +74,20 @@ impl Budget {
         if bytes == 0 {
             return true;
         }
-        let soft_limit = self.soft_limit();
+        self.reserve_within(bytes, self.soft_limit())
+    }
+
+    /// Sets bytes aside from what is kept for the operations that always work; `false`, and nothing is, where even so many
+    /// are not left.
+    pub(crate) fn reserve_last(&self, bytes: u64) -> bool {
+        self.reserve_within(bytes, self.limit)
+    }
+
+    fn reserve_within(&self, bytes: u64, limit: u64) -> bool {
         let reserved = self
             .taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-                taken.checked_add(bytes).filter(|sum| *sum <= soft_limit)
+                taken.checked_add(bytes).filter(|sum| *sum <= limit)
             });
         reserved.is_ok()
     }

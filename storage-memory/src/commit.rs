@@ -77,7 +77,7 @@ impl Opened {
             let demand = Demand::of_batches(batches);
             partition.reserve(Operation::Commit, |_| demand, None)?;
         }
-        let growth: u64 = request.writes().iter().map(Metadata::growth).sum();
+        let growth = metadata.growth_max(request.writes());
         if !self.budget.reserve(growth) {
             return Err(Error::new(
                 ErrorKind::CapacityExceeded,

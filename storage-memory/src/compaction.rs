@@ -13,7 +13,14 @@ const STEP_BYTES_MAX: usize = 64 << 10;
 impl Partition {
     /// A bounded piece of work, if there is any.
     pub(crate) fn compact_step(&mut self) {
-        if self.log.has_sparse(SPARSE_SEGMENTS_MAX) {
+        if !self.log.has_sparse(SPARSE_SEGMENTS_MAX) {
+            return;
+        }
+        // What is moved may open a segment. Where no memory is left for one, what is complete gives some back first.
+        let growth = self
+            .log
+            .growth_max(STEP_BYTES_MAX as u64, STEP_BYTES_MAX as u64);
+        if self.reserve_last(growth) {
             self.compact(SPARSE_SEGMENTS_MAX, STEP_ITEMS_MAX, STEP_BYTES_MAX);
         }
     }

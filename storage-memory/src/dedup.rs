@@ -1,21 +1,23 @@
 //! Which dedup keys are taken, and until when (clause ITEM-4).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use storage_api::{ItemId, Timestamp};
 
-use crate::footprint::map_bytes;
+use crate::footprint::shared_bytes;
+use crate::sorted::Sorted;
 
 /// The dedup keys of a partition: those of living items, and those that outlive their items.
 ///
-/// A tree and not a hash table: it never stops to move a million keys at once, and gives its memory back.
+/// Sorted and not hashed: it never stops to move a million keys at once, and gives its memory back.
 #[derive(Debug, Default)]
 pub(crate) struct DedupKeys {
-    owners: BTreeMap<Arc<[u8]>, Owner>,
+    owners: Sorted<Arc<[u8]>, Owner>,
     /// Keys whose items have gone, by the time at which `maintain` frees them. One id may have several: an item restored
     /// under the id of one that has gone may go as well.
-    lingering: BTreeSet<(Timestamp, ItemId, Arc<[u8]>)>,
+    lingering: Sorted<(Timestamp, ItemId, Arc<[u8]>), ()>,
+    /// What the keys themselves take.
     bytes: u64,
 }
 
@@ -35,7 +37,7 @@ impl DedupKeys {
 
     /// An item takes a key that is free.
     pub(crate) fn take(&mut self, key: &[u8], id: ItemId) {
-        self.bytes += key.len() as u64;
+        self.bytes += shared_bytes(key.len());
         let owner = Owner {
             id,
             has_gone: false,
@@ -46,14 +48,14 @@ impl DedupKeys {
     /// The key is free at once.
     pub(crate) fn free(&mut self, key: &[u8]) {
         if self.owners.remove(key).is_some() {
-            self.bytes -= key.len() as u64;
+            self.bytes -= shared_bytes(key.len());
         }
     }
 
     /// The key of an item that goes stays taken, until `maintain` frees it at `due` or later.
     pub(crate) fn linger(&mut self, key: &[u8], due: Timestamp) {
-        if let Some((shared, owner)) = self.owners.remove_entry(key) {
-            self.lingering.insert((due, owner.id, shared.clone()));
+        if let Some((shared, owner)) = self.owners.remove(key) {
+            self.lingering.insert((due, owner.id, shared.clone()), ());
             let has_gone = Owner {
                 has_gone: true,
                 ..owner
@@ -64,13 +66,14 @@ impl DedupKeys {
 
     /// When lingering keys are due, and whose they were, in that order.
     pub(crate) fn due(&self) -> impl Iterator<Item = (Timestamp, ItemId)> {
-        self.lingering.iter().map(|(due, id, _)| (*due, *id))
+        self.lingering.keys().map(|(due, id, _)| (*due, *id))
     }
 
     /// Frees a lingering key of an item that has gone.
     pub(crate) fn free_due(&mut self, due: Timestamp, id: ItemId) {
-        let from = (due, id, Arc::from([]));
-        let first = self.lingering.range(from..).next().cloned();
+        let from = Bound::Included((due, id, Arc::from([])));
+        let first = self.lingering.range(from, Bound::Unbounded).next();
+        let first = first.map(|(first, ())| first.clone());
         if let Some(first) = first.filter(|first| (first.0, first.1) == (due, id)) {
             self.lingering.remove(&first);
             self.free(&first.2);
@@ -79,17 +82,18 @@ impl DedupKeys {
 
     /// When the first lingering key is due.
     pub(crate) fn first_due(&self) -> Option<Timestamp> {
-        self.lingering.first().map(|(due, _, _)| *due)
+        self.lingering.first().map(|((due, _, _), ())| *due)
     }
 
     /// The bytes that everything here takes.
     pub(crate) fn bytes(&self) -> u64 {
-        // A shared key has two counts before its bytes.
-        let counts = self.owners.len() * 2 * size_of::<usize>();
-        map_bytes::<Arc<[u8]>, Owner>(self.owners.len())
-            + map_bytes::<(Timestamp, ItemId, Arc<[u8]>), ()>(self.lingering.len())
-            + counts as u64
-            + self.bytes
+        self.owners.bytes() + self.lingering.bytes() + self.bytes
+    }
+
+    /// The most bytes by which so many new keys make it grow that take so many together: each has a place, and another once
+    /// its item has gone.
+    pub(crate) fn growth_max(&self, keys: u64, bytes: u64) -> u64 {
+        self.owners.growth_max(keys) + self.lingering.growth_max(keys) + bytes
     }
 }
 
@@ -97,7 +101,7 @@ impl DedupKeys {
 impl DedupKeys {
     /// Fails unless every key has a living owner or is going to be freed.
     pub(crate) fn assert_is_of(&self, living: Vec<(Vec<u8>, ItemId)>) {
-        let mut owners = BTreeMap::new();
+        let mut owners = Sorted::<Arc<[u8]>, Owner>::default();
         for (key, id) in living {
             let owner = Owner {
                 id,
@@ -105,7 +109,7 @@ impl DedupKeys {
             };
             owners.insert(key.into(), owner);
         }
-        for (_, id, key) in &self.lingering {
+        for (_, id, key) in self.lingering.keys() {
             let owner = Owner {
                 id: *id,
                 has_gone: true,
@@ -114,7 +118,7 @@ impl DedupKeys {
             assert_eq!(twice, None, "key {key:?} lives and lingers");
         }
         assert_eq!(self.owners, owners, "owners of dedup keys");
-        let bytes: usize = owners.keys().map(|key| key.len()).sum();
-        assert_eq!(self.bytes, bytes as u64, "bytes of dedup keys");
+        let bytes: u64 = owners.keys().map(|key| shared_bytes(key.len())).sum();
+        assert_eq!(self.bytes, bytes, "bytes of dedup keys");
     }
 }

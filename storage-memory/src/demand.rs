@@ -2,14 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use storage_api::{ItemEntry, ItemId, Note, RecordView, SealedBatch, Timestamp};
+use storage_api::{ItemEntry, RecordView, SealedBatch};
 
-use crate::footprint::map_bytes;
+use crate::footprint::shared_bytes;
 use crate::partition::Partition;
 use crate::slots::CHUNK_SLOTS;
 
-/// What a living item may need later beyond what it takes now: a lease of its own with a timer.
-pub(crate) const LEASE_PROMISE_BYTES: u64 = 120;
+/// What an item may take in the orders that it goes through, one after the other: a lease of its own with a timer, a place in
+/// the ready order apart from its neighbours, one in an order by time.
+pub(crate) const PROMISE_BYTES: u64 = 128;
+
+/// What the first item of a partition may take beyond that: lists are made with room for a few.
+pub(crate) const PROMISE_BYTES_FIRST: u64 = 2048;
+/// What a grant of one item takes at most.
+const GRANT_BYTES: u64 = 96;
 
 /// Items that are to be stored in one partition.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,8 +28,12 @@ pub(crate) struct Demand {
     /// How often the priority or the state differs from the item before.
     turns: u64,
     last_priority: Option<u8>,
-    /// Bytes of what belongs to some items only: places in due orders, keys, notes.
-    extra: u64,
+    /// How many have a place in an order by time from the start.
+    timed: u64,
+    /// How many dedup keys there are, and what they take.
+    keys: (u64, u64),
+    /// How many notes there are, and what they take.
+    notes: (u64, u64),
     /// How many chunks of slots restored items need; produced ones go behind the last.
     chunks: Option<u64>,
 }
@@ -63,9 +73,10 @@ impl Demand {
             demand.add(entry.record.view());
             // Restored items stand in no order: each may start a run, and need a place in a due order.
             demand.turns += 1;
-            demand.extra += map_bytes::<(Timestamp, ItemId), ()>(1) + LEASE_PROMISE_BYTES;
+            demand.timed += 1;
             if let Some(note) = &entry.note {
-                demand.extra += map_bytes::<u64, Note>(1) + note.as_str().len() as u64;
+                demand.notes.0 += 1;
+                demand.notes.1 += shared_bytes(note.as_str().len());
             }
         }
         demand
@@ -83,12 +94,12 @@ impl Demand {
             self.last_priority = Some(priority);
         }
         if is_timed {
-            self.extra += map_bytes::<(Timestamp, ItemId), ()>(1);
+            self.timed += 1;
         }
         if let Some(key) = view.dedup_key() {
             self.turns += 1;
-            // The key itself and its two places, one of them once its item has gone.
-            self.extra += 2 * map_bytes::<(Timestamp, [u64; 3]), ()>(1) + 16 + key.len() as u64;
+            self.keys.0 += 1;
+            self.keys.1 += shared_bytes(key.len());
         }
     }
 
@@ -102,10 +113,17 @@ impl Demand {
             Some(chunks) => partition.slots.growth_of_chunks_max(chunks),
             None => partition.slots.growth_max(next, self.items),
         };
+        // Restored items may be leased.
+        let leases = self.chunks.map_or(0, |_| GRANT_BYTES * self.items);
+        let orders = partition.ready.growth_max(self.turns)
+            + partition.expiring.growth_max(self.timed)
+            + partition.scheduled.growth_max(self.timed)
+            + leases;
         partition.log.growth_max(self.bytes, self.largest)
             + slots
-            + partition.ready.growth_max(self.turns)
-            + self.extra
-            + LEASE_PROMISE_BYTES * self.items
+            + orders.max(PROMISE_BYTES * self.items)
+            + PROMISE_BYTES_FIRST
+            + partition.keys.growth_max(self.keys.0, self.keys.1)
+            + partition.notes.growth_max(self.notes.0, self.notes.1)
     }
 }

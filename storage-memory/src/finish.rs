@@ -96,7 +96,7 @@ impl Partition {
         };
         let id = retry.receipt.item.get();
         if let Some(note) = retry.note {
-            self.annotate(id, note);
+            self.annotate(id, &note);
         }
 
         // The order is that of the clauses: RETRY-3 whatever else holds, then RETRY-4, then where it goes.

@@ -1,15 +1,14 @@
 //! Lease, extend, release: the right to process items, and giving it back (clauses LEASE-1 to LEASE-9, RETRY-6).
 
-use std::collections::BTreeMap;
-
 use storage_api::limits::BATCH_BYTES_MAX;
 use storage_api::{
-    Count, ExtendOutcome, Holder, LeaseId, LeaseRequest, LeasedBatch, Mode, NewLease, Note,
-    Operation, Receipts, ReleaseOutcome, ReleasedHolder, Result, State, StepFailure, Timestamp,
+    Count, ExtendOutcome, Holder, LeaseId, LeaseRequest, LeasedBatch, Mode, NewLease, Operation,
+    Receipts, ReleaseOutcome, ReleasedHolder, Result, State, StepFailure, Timestamp,
 };
 
 use crate::leases::Members;
 use crate::log::{Lent, Log};
+use crate::notes::Notes;
 use crate::numbers::Counter;
 use crate::partition::{DueOrder, Partition, Tally, is_ready_at, typed};
 use crate::ready::Stand;
@@ -407,7 +406,7 @@ impl<'a> Granting<'a> {
         id: u64,
         slot: &mut Slot,
         log: &mut Log,
-        notes: &BTreeMap<u64, Note>,
+        notes: &Notes,
         expiring: &mut DueOrder,
     ) {
         slot.set_attempts(slot.attempts().saturating_add(1));
@@ -430,7 +429,7 @@ impl<'a> Granting<'a> {
         self.index += 1;
         self.lease += 1;
         let note = match slot.is_noted() {
-            true => notes.get(&id),
+            true => notes.get(id),
             false => None,
         };
         log.lend(slot, lease, note, &mut self.last_buffer, self.batch);

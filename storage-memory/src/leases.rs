@@ -1,11 +1,9 @@
 //! Who has leased what, and until when.
 
-use std::collections::BTreeMap;
-
 use storage_api::{Holder, ItemId, LeaseId, Timestamp};
 
-use crate::footprint::{map_bytes, vec_bytes};
-use crate::number_set::NumberSet;
+use crate::footprint::vec_bytes;
+use crate::holders::Holders;
 use crate::partition::typed;
 use crate::slab::Slab;
 use crate::timers::{Timer, Timers};
@@ -111,12 +109,9 @@ impl Members {
 pub(crate) struct Leases {
     grants: Slab<Grant>,
     timers: Timers,
-    /// The items of each holder, by id.
-    holders: BTreeMap<Holder, NumberSet>,
+    holders: Holders,
     /// Bytes of the lists of members.
     list_bytes: u64,
-    /// Bytes of the sets of the holders.
-    holder_bytes: u64,
 }
 
 impl Leases {
@@ -142,10 +137,8 @@ impl Leases {
         let grant = grant.expect("the grant was just made");
         grant.timer = timer;
         if let Some(holder) = holder {
-            let held = self.holders.entry(holder).or_default();
-            let before = held.bytes();
-            grant.items().for_each(|(item, _)| held.insert(item));
-            self.holder_bytes += held.bytes() - before;
+            let items = grant.items();
+            items.for_each(|(item, _)| self.holders.insert(holder, item));
         }
         number
     }
@@ -160,22 +153,10 @@ impl Leases {
         let grant = self.get(number);
         let deadline = grant.deadline;
         if let Some(holder) = grant.holder {
-            self.let_go(holder, item);
+            self.holders.remove(holder, item);
         }
         self.leave_many(number, 1);
         deadline
-    }
-
-    fn let_go(&mut self, holder: Holder, item: u64) {
-        let Some(held) = self.holders.get_mut(&holder) else {
-            return;
-        };
-        let before = held.bytes();
-        held.remove(item);
-        self.holder_bytes -= before - held.bytes();
-        if held.is_empty() {
-            self.holders.remove(&holder);
-        }
     }
 
     /// So many items are no longer leased by a grant, which has no holder.
@@ -214,8 +195,7 @@ impl Leases {
 
     /// The first item that a holder has leased.
     pub(crate) fn first_of_holder(&self, holder: Holder) -> Option<ItemId> {
-        let first = self.holders.get(&holder)?.first_from(0)?;
-        ItemId::new(first).ok()
+        ItemId::new(self.holders.first_of(holder)?).ok()
     }
 
     /// Every grant.
@@ -278,11 +258,7 @@ impl Leases {
 
     /// The bytes that everything here takes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.grants.bytes()
-            + self.timers.bytes()
-            + self.list_bytes
-            + self.holder_bytes
-            + map_bytes::<Holder, NumberSet>(self.holders.len())
+        self.grants.bytes() + self.timers.bytes() + self.list_bytes + self.holders.bytes()
     }
 
     /// Gives back what is spare.
@@ -296,24 +272,22 @@ impl Leases {
 impl Leases {
     /// Fails unless exactly those items are leased: id, grant, index.
     pub(crate) fn assert_is_of(&self, leased: &[(u64, u32, u16)]) {
-        let mut live = BTreeMap::<u32, u16>::new();
-        let mut holders = BTreeMap::<Holder, NumberSet>::new();
+        let mut live = std::collections::BTreeMap::<u32, u16>::new();
+        let mut holders = Holders::default();
         for (id, number, index) in leased {
             let grant = self.get(*number);
             assert_eq!(grant.members.get(*index).0, *id, "item of grant {number}");
             *live.entry(*number).or_default() += 1;
             if let Some(holder) = grant.holder {
-                holders.entry(holder).or_default().insert(*id);
+                holders.insert(holder, *id);
             }
         }
-        let found: BTreeMap<u32, u16> = self
+        let found: std::collections::BTreeMap<u32, u16> = self
             .iter()
             .map(|(number, grant)| (number, grant.live))
             .collect();
         assert_eq!(found, live, "items of the grants");
         assert_eq!(self.holders, holders, "items of the holders");
-        let held: u64 = holders.values().map(NumberSet::bytes).sum();
-        assert_eq!(self.holder_bytes, held, "bytes of the holders");
         let lists = self.iter().map(|(_, grant)| grant.members.bytes());
         assert_eq!(self.list_bytes, lists.sum::<u64>(), "bytes of lists");
     }
@@ -363,7 +337,7 @@ mod tests {
             leases.grant(
                 deadline,
                 None,
-                Members::new(&members[..1 + step as usize % 2]),
+                Members::new(&members[..if step % 2 == 1 { 2 } else { 1 }]),
             );
             expected.push((deadline, typed(item + 1)));
             if step % 2 == 1 {

@@ -10,14 +10,14 @@
 //! | `backend`, `config`, `report` | what is opened and how, who may enter, how it closes, what it tells of its memory |
 //! | `partition` | what a partition consists of, and how an item enters, changes and leaves |
 //! | `log`, `segment`, `compaction` | where the records are, and how their memory is used again |
-//! | `slot`, `slots` | what is kept of an item, and where that is |
-//! | `ready`, `leases`, `timers`, `dedup` | in which order items are leased, who has leased what until when, which keys are taken |
+//! | `slot`, `slots`, `notes` | what is kept of an item, and where that is |
+//! | `ready`, `leases`, `timers`, `holders`, `dedup` | in which order items are leased, who has leased what until when, which keys are taken |
 //! | `account`, `budget`, `demand`, `footprint`, `overflow` | how much memory is taken, what something will take, what goes to make room |
 //! | `produce`, `lease`, `finish`, `time`, `remove`, `listing`, `restore` | what each operation does to a partition |
 //! | `capacity` | whether the limits of a partition leave room |
 //! | `metadata`, `commit` | what stands beside the items, and what changes together |
 //! | `partition_store`, `item_store`, `metadata_store` | which operation of the traits goes where |
-//! | `number_set`, `slab`, `numbers` | sets of numbers, numbered places, and numbers that are given out once |
+//! | `sorted`, `slab`, `numbers` | ordered maps, numbered places, and numbers that are given out once |
 
 mod account;
 #[cfg(test)]
@@ -32,6 +32,7 @@ mod dedup;
 mod demand;
 mod finish;
 mod footprint;
+mod holders;
 mod item_store;
 mod lease;
 mod leases;
@@ -39,7 +40,7 @@ mod listing;
 mod log;
 mod metadata;
 mod metadata_store;
-mod number_set;
+mod notes;
 mod numbers;
 mod overflow;
 mod partition;
@@ -53,6 +54,7 @@ mod segment;
 mod slab;
 mod slot;
 mod slots;
+mod sorted;
 #[cfg(test)]
 mod stories;
 mod time;

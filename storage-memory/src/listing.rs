@@ -93,8 +93,8 @@ impl Partition {
                     Some(ItemPoint::Due(at, id)) => Bound::Excluded((at, id)),
                     _ => Bound::Unbounded,
                 };
-                let order = self.scheduled.range((from, Bound::Unbounded));
-                Box::new(order.map(|(_, id)| id.get()))
+                let order = self.scheduled.range(from, Bound::Unbounded);
+                Box::new(order.map(|((_, id), ())| id.get()))
             }
             Listing::Leased => {
                 let after = match after {

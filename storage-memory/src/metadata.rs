@@ -1,33 +1,52 @@
 //! Metadata: versioned entries beside the items (clauses META-2 to META-7).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use storage_api::limits::BATCH_BYTES_MAX;
+use bytes::Bytes;
+use storage_api::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX};
 use storage_api::{
     Check, Count, Cursor, Direction, Key, KeyRange, MetadataEntry, Namespace, Operation, Page,
     Purged, Result, ScanRequest, Timestamp, Value, Version, Write,
 };
 
-/// The entries of one namespace in byte order of their keys.
-type Entries = BTreeMap<Key, Stored>;
+use crate::footprint::shared_bytes;
+use crate::sorted::Sorted;
+
+/// Where an entry stands: by namespace, then key, in byte order.
+type Place = (Namespace, Key);
 
 /// Every entry of a backend.
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
-    /// No namespace is empty.
-    namespaces: BTreeMap<Namespace, Entries>,
+    entries: Sorted<Place, Stored>,
     /// The entries that expire, in the order in which `purge` reclaims them.
-    expiries: BTreeSet<(Timestamp, Namespace, Key)>,
-    entries: u64,
+    expiries: Sorted<(Timestamp, Namespace, Key), ()>,
     /// Bytes of keys and values.
     bytes: u64,
+    /// Bytes of the names of namespaces, each of which is there once.
+    name_bytes: u64,
     /// What the budget was told that the metadata takes.
     pub(crate) charged: u64,
 }
 
-/// What a metadata entry costs beyond its key and value: its place in the order of keys, and in that of expiries.
-const ENTRY_BYTES: u64 = 256;
+/// What is counted beside the bytes of a key or value: a count of its readers, and where it is.
+const SHARED_COUNT_BYTES: u64 = 24;
+
+/// What a key or value takes.
+fn owned_bytes(len: usize) -> u64 {
+    match len {
+        0 => 0,
+        len => len as u64 + SHARED_COUNT_BYTES,
+    }
+}
+
+/// The same bytes in memory of their own, so that they keep nothing else alive, and may be shared with readers.
+fn owned(bytes: &[u8]) -> Bytes {
+    let owned = Bytes::copy_from_slice(bytes);
+    // The count of its readers is made with the first of them.
+    drop(owned.clone());
+    owned
+}
 
 #[derive(Debug)]
 struct Stored {
@@ -45,6 +64,10 @@ impl Stored {
         key.len() + self.value.len()
     }
 
+    fn owned_bytes(&self, key: &Key) -> u64 {
+        owned_bytes(key.len()) + owned_bytes(self.value.len())
+    }
+
     fn to_entry(&self, key: &Key) -> MetadataEntry {
         MetadataEntry {
             key: key.clone(),
@@ -58,15 +81,33 @@ impl Stored {
 impl Metadata {
     /// The bytes that everything here takes.
     pub(crate) fn charge(&self) -> u64 {
-        self.bytes + ENTRY_BYTES * self.entries
+        self.entries.bytes() + self.expiries.bytes() + self.bytes + self.name_bytes
     }
 
-    /// The most bytes by which a write makes it grow.
-    pub(crate) fn growth(write: &Write) -> u64 {
-        match write {
-            Write::Put { key, value, .. } => ENTRY_BYTES + (key.len() + value.len()) as u64,
-            Write::Delete { .. } => 0,
+    /// The most bytes by which writes make it grow.
+    pub(crate) fn growth_max(&self, writes: &[Write]) -> u64 {
+        let (mut entries, mut expiries, mut bytes) = (0, 0, 0);
+        let mut places = 0;
+        for write in writes {
+            if let Write::Put {
+                namespace,
+                key,
+                value,
+                expires_at,
+            } = write
+            {
+                entries += 1;
+                expiries += u64::from(expires_at.is_some());
+                places = self.entries.growth_of(&(namespace.clone(), key.clone()));
+                bytes += owned_bytes(key.len()) + owned_bytes(value.len());
+                bytes += shared_bytes(namespace.as_str().len());
+            }
         }
+        // Of one it can be said exactly.
+        if entries > 1 {
+            places = self.entries.growth_max(entries);
+        }
+        places + self.expiries.growth_max(expiries) + bytes
     }
 
     pub(crate) fn get(
@@ -119,36 +160,55 @@ impl Metadata {
 
     pub(crate) fn namespaces(
         &self,
-        after: Option<Namespace>,
+        after: Option<&Namespace>,
         namespaces_max: Count,
     ) -> Page<Namespace> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut names = self
-            .namespaces
-            .range((from, Bound::Unbounded))
-            .map(|(name, _)| name);
-        let items: Vec<Namespace> = names.by_ref().take(namespaces_max.get()).cloned().collect();
-        let next = match (names.next(), items.last()) {
+        let mut names = Vec::new();
+        let mut next = self.namespace_behind(after);
+        while let Some(name) = next.filter(|_| names.len() < namespaces_max.get()) {
+            names.push(name.clone());
+            next = self.namespace_behind(Some(name));
+        }
+        let next = match (next, names.last()) {
             (Some(_), Some(last)) => Some(Cursor::after_namespace(last)),
             _ => None,
         };
-        Page { items, next }
+        Page { items: names, next }
+    }
+
+    /// The first namespace that holds an entry, behind one or of all.
+    fn namespace_behind(&self, after: Option<&Namespace>) -> Option<&Namespace> {
+        let from = after.map_or(Bound::Unbounded, |after| {
+            Bound::Excluded((after.clone(), largest_key()))
+        });
+        let (place, _) = self.entries.range(from, Bound::Unbounded).next()?;
+        Some(&place.0)
+    }
+
+    /// The name of a namespace that holds an entry, as it is kept.
+    fn kept_name(&self, namespace: &Namespace) -> Option<&Namespace> {
+        let from = Bound::Included((namespace.clone(), smallest_key()));
+        let (place, _) = self.entries.range(from, Bound::Unbounded).next()?;
+        (place.0 == *namespace).then_some(&place.0)
     }
 
     pub(crate) fn purge(&mut self, now: Timestamp, entries_max: Count) -> Purged {
-        let is_due = |expiry: &&(Timestamp, Namespace, Key)| expiry.0 <= now;
         let mut removed = 0;
-        while removed < entries_max.get() {
-            let Some((_, namespace, key)) = self.expiries.first().filter(is_due).cloned() else {
-                break;
-            };
+        let mut next = self.first_expired(now);
+        while let Some((_, namespace, key)) = next.take_if(|_| removed < entries_max.get()) {
             self.remove(&namespace, &key);
             removed += 1;
+            next = self.first_expired(now);
         }
         Purged {
             removed,
-            more: self.expiries.first().filter(is_due).is_some(),
+            more: next.is_some(),
         }
+    }
+
+    fn first_expired(&self, now: Timestamp) -> Option<(Timestamp, Namespace, Key)> {
+        let (expiry, ()) = self.expiries.first()?;
+        (expiry.0 <= now).then(|| expiry.clone())
     }
 
     /// Whether a check holds; else the first key that is not as expected, and the version found (clause META-5).
@@ -214,46 +274,58 @@ impl Metadata {
         else {
             return;
         };
+        // A key or value that was checked before is one again.
+        let value = Value::new(owned(value.as_bytes())).expect("it was a value before");
+        let key = Key::new(owned(key.as_bytes())).expect("it was a key before");
+        let namespace = match self.kept_name(namespace) {
+            Some(kept) => kept.clone(),
+            None => {
+                self.name_bytes += shared_bytes(namespace.as_str().len());
+                Namespace::new(namespace.as_str()).expect("it was a namespace before")
+            }
+        };
         let stored = Stored {
-            value: value.clone(),
+            value,
             version,
             expires_at: *expires_at,
         };
-        self.entries += 1;
-        self.bytes += stored.bytes(key) as u64;
+        self.bytes += stored.owned_bytes(&key);
         if let Some(at) = expires_at {
-            self.expiries.insert((*at, namespace.clone(), key.clone()));
+            let expiry = (*at, namespace.clone(), key.clone());
+            self.expiries.insert(expiry, ());
         }
-        let entries = self.namespaces.entry(namespace.clone()).or_default();
-        entries.insert(key.clone(), stored);
+        self.entries.insert((namespace, key), stored);
     }
 
     fn remove(&mut self, namespace: &Namespace, key: &Key) {
-        let Some(entries) = self.namespaces.get_mut(namespace) else {
+        let place = (namespace.clone(), key.clone());
+        let Some((_, stored)) = self.entries.remove(&place) else {
             return;
         };
-        let Some(stored) = entries.remove(key) else {
-            return;
-        };
-        if entries.is_empty() {
-            self.namespaces.remove(namespace);
+        if self.kept_name(namespace).is_none() {
+            self.name_bytes -= shared_bytes(namespace.as_str().len());
         }
-        self.entries -= 1;
-        self.bytes -= stored.bytes(key) as u64;
+        self.bytes -= stored.owned_bytes(key);
         if let Some(at) = stored.expires_at {
-            self.expiries.remove(&(at, namespace.clone(), key.clone()));
+            self.expiries.remove(&(at, place.0, place.1));
         }
     }
 
     /// How many entries there are, expired ones included, and the bytes of their keys and values.
     #[cfg(test)]
     pub(crate) fn usage(&self) -> (u64, u64) {
-        (self.entries, self.bytes)
+        let bytes = self
+            .entries
+            .iter()
+            .map(|((_, key), stored)| stored.bytes(key));
+        (self.entries.len() as u64, bytes.sum::<usize>() as u64)
     }
 
     fn live(&self, now: Timestamp, namespace: &Namespace, key: &Key) -> Option<&Stored> {
-        let stored = self.namespaces.get(namespace)?.get(key)?;
-        stored.is_live(now).then_some(stored)
+        let place = (namespace.clone(), key.clone());
+        self.entries
+            .get(&place)
+            .filter(|stored| stored.is_live(now))
     }
 
     /// The entries between two bounds that have not expired, forwards.
@@ -262,22 +334,42 @@ impl Metadata {
         now: Timestamp,
         namespace: &Namespace,
         (from, to): Bounds<'_>,
-    ) -> impl DoubleEndedIterator<Item = (&'a Key, &'a Stored)> {
-        // A tree panics at bounds that are upside down; nothing lies between them (clause META-3).
-        let is_empty = match (from, to) {
+    ) -> impl DoubleEndedIterator<Item = (&'a Key, &'a Stored)> + use<'a> {
+        let place = |key: &Key| (namespace.clone(), key.clone());
+        let from = match from {
+            Bound::Unbounded => Bound::Included((namespace.clone(), smallest_key())),
+            from => from.map(place),
+        };
+        let to = match to {
+            Bound::Unbounded => Bound::Included((namespace.clone(), largest_key())),
+            to => to.map(place),
+        };
+        // Bounds that are upside down have nothing between them (clause META-3).
+        let is_empty = match (&from, &to) {
             (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+            (Bound::Included(from), Bound::Included(to)) => from > to,
             (
                 Bound::Included(from) | Bound::Excluded(from),
                 Bound::Included(to) | Bound::Excluded(to),
             ) => from >= to,
         };
-        let entries = self.namespaces.get(namespace).filter(|_| !is_empty);
+        let entries = (!is_empty).then(|| self.entries.range(from, to));
         entries
-            .map(|entries| entries.range::<Key, _>((from, to)))
             .into_iter()
             .flatten()
             .filter(move |(_, stored)| stored.is_live(now))
+            .map(|((_, key), stored)| (key, stored))
     }
+}
+
+/// No key is before this one.
+fn smallest_key() -> Key {
+    Key::new(Bytes::from_static(&[0])).expect("a key has at least one byte")
+}
+
+/// No key is behind this one.
+fn largest_key() -> Key {
+    Key::new(Bytes::from_static(&[0xff; KEY_BYTES_MAX])).expect("a key has at most so many bytes")
 }
 
 /// Where keys begin and end; the end is never included.

@@ -36,7 +36,10 @@ impl MetadataStore for MemoryBackend {
             .map(Cursor::namespace_point)
             .transpose()
             .map_err(|error| error.during(Operation::Namespaces, Object::Backend))?;
-        let page = opened.metadata.read().namespaces(after, namespaces_max);
+        let page = opened
+            .metadata
+            .read()
+            .namespaces(after.as_ref(), namespaces_max);
         Ok(page)
     }
 

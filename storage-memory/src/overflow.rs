@@ -43,7 +43,7 @@ impl Partition {
         {
             return Some((id, &dropped.dead));
         }
-        if let Some((at, id)) = self.expiring.first()
+        if let Some(((at, id), ())) = self.expiring.first()
             && *at <= now
         {
             return Some((id.get(), &dropped.expired));
@@ -58,7 +58,7 @@ impl Partition {
                 let last = self.ready.last(|stand| is_ready_at(slots, stand));
                 last.or_else(|| slots.last_id(State::Scheduled.into(), u64::MAX))
             }
-            Overflow::DropNearestExpiry => self.expiring.first().map(|(_, id)| id.get()),
+            Overflow::DropNearestExpiry => self.expiring.first().map(|((_, id), ())| id.get()),
         }?;
         (*oldest, *newest) = (id, id);
         Some((id, &dropped.by_policy))

@@ -1,6 +1,5 @@
 //! What a partition consists of, and how an item enters, changes and leaves.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use storage_api::{
@@ -11,16 +10,19 @@ use storage_api::{
 
 use crate::budget::Budget;
 use crate::dedup::DedupKeys;
+use crate::footprint::shared_bytes;
 use crate::lease::Choice;
 use crate::leases::Leases;
 use crate::log::Log;
+use crate::notes::Notes;
 use crate::numbers::Sequence;
 use crate::ready::Ready;
 use crate::slot::Slot;
 use crate::slots::Slots;
+use crate::sorted::Sorted;
 
 /// Items of one state in the order of their due times.
-pub(crate) type DueOrder = BTreeSet<(Timestamp, ItemId)>;
+pub(crate) type DueOrder = Sorted<(Timestamp, ItemId), ()>;
 
 /// One partition, whole: everything that its lock protects.
 ///
@@ -37,8 +39,7 @@ pub(crate) struct Partition {
     pub(crate) expiring: DueOrder,
     pub(crate) scheduled: DueOrder,
     pub(crate) leases: Leases,
-    pub(crate) notes: BTreeMap<u64, Note>,
-    pub(crate) note_bytes: u64,
+    pub(crate) notes: Notes,
     pub(crate) keys: DedupKeys,
     pub(crate) choice: Choice,
     /// Sums by state; the times of the first items are left open.
@@ -70,11 +71,10 @@ impl Partition {
             budget,
             slots: Slots::default(),
             ready: Ready::default(),
-            expiring: DueOrder::new(),
-            scheduled: DueOrder::new(),
+            expiring: DueOrder::default(),
+            scheduled: DueOrder::default(),
             leases: Leases::default(),
-            notes: BTreeMap::new(),
-            note_bytes: 0,
+            notes: Notes::default(),
             keys: DedupKeys::default(),
             choice: Choice::default(),
             sums: PartitionStats::default(),
@@ -134,7 +134,7 @@ impl Partition {
 
     pub(crate) fn note(&self, id: u64, slot: &Slot) -> Option<&Note> {
         if slot.is_noted() {
-            self.notes.get(&id)
+            self.notes.get(id)
         } else {
             None
         }
@@ -181,8 +181,8 @@ impl Partition {
         }
         let mut slot = slot;
         if let Some(note) = note {
-            slot.set_noted();
-            self.write_note(id, note);
+            slot.set_noted(true);
+            self.notes.put(id, &note);
         }
         self.slots.insert(id, slot);
         self.link(id, &slot);
@@ -199,16 +199,14 @@ impl Partition {
         self.link(id, &slot);
     }
 
-    /// Leaves a note at an item in place of the one that is there.
-    pub(crate) fn annotate(&mut self, id: u64, note: Note) {
-        self.slots.update(id, Slot::set_noted);
-        self.write_note(id, note);
-    }
-
-    fn write_note(&mut self, id: u64, note: Note) {
-        self.note_bytes += note.as_str().len() as u64;
-        if let Some(old) = self.notes.insert(id, note) {
-            self.note_bytes -= old.as_str().len() as u64;
+    /// Leaves a note at an item in place of the one that is there; none where there is no memory left for it.
+    pub(crate) fn annotate(&mut self, id: u64, note: &Note) {
+        self.notes.remove(id);
+        let growth = self.notes.growth_max(1, shared_bytes(note.as_str().len()));
+        let is_room = self.reserve_last(growth);
+        self.slots.update(id, |slot| slot.set_noted(is_room));
+        if is_room {
+            self.notes.put(id, note);
         }
     }
 
@@ -239,10 +237,8 @@ impl Partition {
     }
 
     pub(crate) fn forget_note(&mut self, id: u64, slot: &Slot) {
-        if slot.is_noted()
-            && let Some(note) = self.notes.remove(&id)
-        {
-            self.note_bytes -= note.as_str().len() as u64;
+        if slot.is_noted() {
+            self.notes.remove(id);
         }
     }
 
@@ -274,13 +270,13 @@ impl Partition {
             State::Ready => {
                 self.ready.insert(slot.priority(), (slot.position(), id));
                 if let Some(due_at) = due_at {
-                    self.expiring.insert((due_at, typed(id)));
+                    self.expiring.insert((due_at, typed(id)), ());
                 }
                 self.arrivals += 1;
             }
             State::Scheduled => {
                 if let Some(due_at) = due_at {
-                    self.scheduled.insert((due_at, typed(id)));
+                    self.scheduled.insert((due_at, typed(id)), ());
                 }
             }
             State::Leased | State::Dead => {}
@@ -411,8 +407,8 @@ impl Partition {
     /// The earliest due time, of items and of lingering dedup keys.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         let firsts = [
-            self.expiring.first().map(|(at, _)| *at),
-            self.scheduled.first().map(|(at, _)| *at),
+            self.expiring.first().map(|((at, _), ())| *at),
+            self.scheduled.first().map(|((at, _), ())| *at),
             self.leases.first_due(),
             self.keys.first_due(),
         ];
@@ -527,7 +523,7 @@ impl Partition {
     pub(crate) fn assert_sound(&self) {
         let mut sums = PartitionStats::default();
         let (mut ready, mut leased) = (Vec::new(), Vec::new());
-        let (mut expiring, mut scheduled) = (DueOrder::new(), DueOrder::new());
+        let (mut expiring, mut scheduled) = (DueOrder::default(), DueOrder::default());
         let (mut keys, mut live_bytes) = (Vec::new(), 0);
         for (id, slot) in self.slots.iter() {
             let entry = self.entry(id, slot, true);
@@ -547,9 +543,11 @@ impl Partition {
             match (slot.state(), entry.due_at()) {
                 (State::Ready, due) => {
                     ready.push((slot.priority(), (slot.position(), id)));
-                    expiring.extend(due.map(|at| (at, typed(id))));
+                    due.map(|at| expiring.insert((at, typed(id)), ()));
                 }
-                (State::Scheduled, due) => scheduled.extend(due.map(|at| (at, typed(id)))),
+                (State::Scheduled, due) => {
+                    due.map(|at| scheduled.insert((at, typed(id)), ()));
+                }
                 (State::Leased, _) => leased.push((id, slot.grant().0, slot.grant().1)),
                 (State::Dead, _) => {}
             }
@@ -562,9 +560,7 @@ impl Partition {
         assert_eq!(self.expiring, expiring, "expiring items");
         assert_eq!(self.scheduled, scheduled, "scheduled items");
         let notes = self.slots.iter().filter(|(_, slot)| slot.is_noted());
-        assert_eq!(self.notes.len(), notes.count(), "notes");
-        let note_bytes: usize = self.notes.values().map(|note| note.as_str().len()).sum();
-        assert_eq!(self.note_bytes, note_bytes as u64, "bytes of notes");
+        self.notes.assert_is_of(notes.map(|(id, _)| id).collect());
         self.ready.assert_is_of(ready);
         self.leases.assert_is_of(&leased);
         self.keys.assert_is_of(keys);

@@ -11,7 +11,7 @@ use storage_api::{
     UpdateOutcome, Version,
 };
 
-use crate::account::PARTITION_BYTES;
+use crate::account::own_bytes;
 use crate::backend::{MemoryBackend, discard};
 use crate::numbers::Counter;
 use crate::partition::Partition;
@@ -32,12 +32,13 @@ impl PartitionStore for MemoryBackend {
                     "it is there already; update it, or delete it first",
                 ));
             };
-            if !opened.budget.reserve(PARTITION_BYTES) {
+            let own_bytes = own_bytes(id);
+            if !opened.budget.reserve(own_bytes) {
                 return Err(Error::new(
                     ErrorKind::CapacityExceeded,
                     Operation::CreatePartition,
                     id,
-                    opened.budget.refusal(PARTITION_BYTES),
+                    opened.budget.refusal(own_bytes),
                 ));
             }
             let created = give_version(&opened.versions, Operation::CreatePartition, id)?;
@@ -49,7 +50,7 @@ impl PartitionStore for MemoryBackend {
             };
             let budget = opened.budget.clone();
             let mut partition = Partition::new(info.clone(), opened.floor, budget);
-            partition.charged = PARTITION_BYTES;
+            partition.charged = own_bytes;
             vacant.insert(Box::new(Mutex::new(partition)));
             Ok(info)
         })

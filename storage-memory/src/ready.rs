@@ -1,8 +1,10 @@
 //! In which order ready items are leased (clauses ORDER-1 and LEASE-1).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::ops::Bound;
 
-use crate::footprint::{map_bytes, vec_bytes};
+use crate::footprint::vec_bytes;
+use crate::sorted::Sorted;
 
 /// Ready items by priority, then position.
 ///
@@ -21,7 +23,7 @@ struct Lane {
     /// What came to the tail, as runs: a batch of any size is one entry, and one that follows it extends it.
     fifo: VecDeque<Run>,
     /// What was put back to a position before the tail.
-    back: BTreeMap<u64, u64>,
+    back: Sorted<u64, u64>,
     /// How many items are ready.
     items: u64,
 }
@@ -119,7 +121,7 @@ impl Ready {
     pub(crate) fn first_queued(&self) -> Option<(u8, Stand)> {
         let lane = self.lanes.iter().find(|lane| lane.items > 0)?;
         let run = lane.fifo.front()?;
-        let is_first = match lane.back.first_key_value() {
+        let is_first = match lane.back.first() {
             Some((position, _)) => run.position < *position,
             None => true,
         };
@@ -171,9 +173,7 @@ impl Ready {
     pub(crate) fn bytes(&self) -> u64 {
         let lanes = self.lanes.iter();
         let lanes: u64 = lanes
-            .map(|lane| {
-                vec_bytes::<Run>(lane.fifo.capacity()) + map_bytes::<u64, u64>(lane.back.len())
-            })
+            .map(|lane| vec_bytes::<Run>(lane.fifo.capacity()) + lane.back.bytes())
             .sum();
         lanes + vec_bytes::<Lane>(self.lanes.capacity())
     }
@@ -208,7 +208,7 @@ impl Ready {
         }
         let queued = lane.fifo.back();
         let queued = queued.map(|run| (run.end() - 1, run.id + run.len - 1));
-        let back = lane.back.last_key_value().map(|(at, id)| (*at, *id));
+        let back = lane.back.last().map(|(at, id)| (*at, *id));
         queued.max(back).map(|(_, id)| id)
     }
 
@@ -236,7 +236,7 @@ impl Ready {
             let lane = Lane {
                 priority,
                 fifo: VecDeque::new(),
-                back: BTreeMap::new(),
+                back: Sorted::default(),
                 items: 0,
             };
             self.lanes.insert(index, lane);
@@ -263,7 +263,7 @@ impl Lane {
     }
 
     /// The same as spans.
-    fn spans(&self, position: Option<u64>) -> Spans<'_> {
+    fn spans(&self, position: Option<u64>) -> impl Iterator<Item = Span> + '_ {
         let from = position.map_or(0, |position| position + 1);
         let index = self.fifo.partition_point(|run| run.end() <= from);
         let run = self.fifo.get(index);
@@ -272,7 +272,10 @@ impl Lane {
             fifo: &self.fifo,
             index,
             skipped,
-            back: self.back.range(from..).peekable(),
+            back: self
+                .back
+                .range(Bound::Included(from), Bound::Unbounded)
+                .peekable(),
         }
     }
 
@@ -309,7 +312,10 @@ impl Lane {
             }
             self.consume(run.position);
         }
-        if self.fifo.len() as u64 > 2 * self.items + 64 {
+        if self.fifo.capacity() > 64 && self.fifo.len() < self.fifo.capacity() / 4 {
+            self.fifo.shrink_to(self.fifo.len() * 2);
+        }
+        if self.fifo.len() as u64 > self.items + self.items / 4 + 64 {
             let runs = std::mem::take(&mut self.fifo);
             for run in runs {
                 for step in 0..run.len {
@@ -344,15 +350,15 @@ pub(crate) struct Span {
 }
 
 /// The spans of a lane from some position on.
-struct Spans<'a> {
+struct Spans<'a, B: Iterator> {
     fifo: &'a VecDeque<Run>,
     index: usize,
     /// How many pairs of the run at `index` are behind us.
     skipped: u64,
-    back: std::iter::Peekable<std::collections::btree_map::Range<'a, u64, u64>>,
+    back: std::iter::Peekable<B>,
 }
 
-impl Iterator for Spans<'_> {
+impl<'a, B: Iterator<Item = (&'a u64, &'a u64)>> Iterator for Spans<'a, B> {
     type Item = Span;
 
     fn next(&mut self) -> Option<Span> {
@@ -383,7 +389,7 @@ impl Iterator for Spans<'_> {
     }
 }
 
-impl Spans<'_> {
+impl<'a, B: Iterator<Item = (&'a u64, &'a u64)>> Spans<'a, B> {
     fn next_back_span(&mut self) -> Option<Span> {
         let (position, id) = self.back.next()?;
         Some(Span {

@@ -74,6 +74,7 @@ impl MemoryBackend {
             ..MemoryReport::default()
         };
         let mut bytes = [0; 6];
+        let mut own_bytes = 0;
         for partition in opened.partitions.values() {
             let partition = partition.lock();
             let sums = &partition.sums;
@@ -81,6 +82,7 @@ impl MemoryBackend {
             for (sum, state) in report.items.iter_mut().zip(items) {
                 *sum += state.items;
             }
+            own_bytes += partition.own_bytes();
             report.segments.add(partition.log.segments());
             report.moved_bytes += partition.log.moved_bytes();
             for (sum, own) in bytes.iter_mut().zip(partition.bytes_by_kind()) {
@@ -89,6 +91,7 @@ impl MemoryBackend {
         }
         let kinds = ["records", "slots", "orders", "leases", "keys", "notes"];
         report.bytes = kinds.into_iter().zip(bytes).collect();
+        report.bytes.push(("partitions", own_bytes));
         let metadata = opened.metadata.read().charge();
         report.bytes.push(("metadata", metadata));
         if report.limit.is_some() {

@@ -1,19 +1,35 @@
 //! Numbered places that are used again, in pages that are given back.
 
+use std::collections::VecDeque;
+use std::ops::Bound;
+
 use crate::footprint::vec_bytes;
+use crate::sorted::Sorted;
 
 /// Places of a page.
 const PAGE_PLACES: usize = 256;
+/// By how many places a page grows.
+const PAGE_STEP: usize = 16;
+/// A page with so few values takes more than they would in the side table.
+const SPARSE_VALUES: usize = 16;
+/// How many sparse pages may wait for their last values to go, or for others to come.
+const SPARSE_PAGES_MAX: usize = 4;
 
-/// Values by number: a number is free again once its value is removed, and a page of numbers goes with its last value.
+/// Values by number: a number is free again once its value is removed, and a page of numbers goes with its last value. The
+/// last few values of a page are moved to a side table, so that they do not keep it.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     pages: Vec<Option<Page<T>>>,
     /// Pages with a free place, the one that is used next at the end. May name pages that have gone.
     open: Vec<u32>,
+    /// Pages that became sparse, oldest first. They may have gone, or have been filled again.
+    sparse: VecDeque<u32>,
+    /// The values of folded pages.
+    folded: Sorted<u32, T>,
     places: usize,
 }
 
+/// A page without values is folded.
 #[derive(Debug)]
 struct Page<T> {
     values: Vec<Option<T>>,
@@ -26,6 +42,8 @@ impl<T> Default for Slab<T> {
         Self {
             pages: Vec::new(),
             open: Vec::new(),
+            sparse: VecDeque::new(),
+            folded: Sorted::default(),
             places: 0,
         }
     }
@@ -38,7 +56,10 @@ impl<T> Default for Slab<T> {
 impl<T> Slab<T> {
     pub(crate) fn get(&self, number: u32) -> Option<&T> {
         let page = self.pages.get(number as usize / PAGE_PLACES)?.as_ref()?;
-        page.values.get(number as usize % PAGE_PLACES)?.as_ref()
+        match page.values.get(number as usize % PAGE_PLACES) {
+            Some(value) => value.as_ref(),
+            None => self.folded.get(&number),
+        }
     }
 
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
@@ -46,7 +67,10 @@ impl<T> Slab<T> {
             .pages
             .get_mut(number as usize / PAGE_PLACES)?
             .as_mut()?;
-        page.values.get_mut(number as usize % PAGE_PLACES)?.as_mut()
+        match page.values.get_mut(number as usize % PAGE_PLACES) {
+            Some(value) => value.as_mut(),
+            None => self.folded.get_mut(&number),
+        }
     }
 
     pub(crate) fn insert(&mut self, value: T) -> u32 {
@@ -59,6 +83,9 @@ impl<T> Slab<T> {
             }
             None => {
                 let capacity = page.values.capacity();
+                if page.values.len() == capacity {
+                    page.values.reserve_exact(PAGE_STEP);
+                }
                 page.values.push(Some(value));
                 self.places += page.values.capacity() - capacity;
                 page.values.len() - 1
@@ -75,8 +102,13 @@ impl<T> Slab<T> {
         let index = number as usize / PAGE_PLACES;
         let page = self.pages.get_mut(index)?.as_mut()?;
         let place = number as usize % PAGE_PLACES;
-        let removed = page.values.get_mut(place)?.take()?;
+        let Some(value) = page.values.get_mut(place) else {
+            return self.remove_folded(number);
+        };
+        let removed = value.take()?;
         page.free.push(place as u8);
+        let is_sparse =
+            page.values.len() == PAGE_PLACES && page.free.len() + SPARSE_VALUES == PAGE_PLACES;
         if page.free.len() == page.values.len() && (self.open.len() > 1 || !page.is_open) {
             // Another page has room: this one is not needed. The list forgets it when it comes to it.
             self.places -= page.values.capacity();
@@ -85,7 +117,49 @@ impl<T> Slab<T> {
             page.is_open = true;
             self.open.push(index as u32);
         }
+        if is_sparse {
+            self.sparse.push_back(index as u32);
+            self.fold_sparse(SPARSE_PAGES_MAX);
+        }
         Some(removed)
+    }
+
+    fn remove_folded(&mut self, number: u32) -> Option<T> {
+        let (_, removed) = self.folded.remove(&number)?;
+        let index = number as usize / PAGE_PLACES;
+        let first = (index * PAGE_PLACES) as u32;
+        let from = Bound::Included(first);
+        let mut rest = self.folded.range(from, Bound::Unbounded);
+        let next = rest.next().map(|(next, _)| *next as usize / PAGE_PLACES);
+        if next != Some(index) {
+            self.pages[index] = None;
+        }
+        Some(removed)
+    }
+
+    /// Moves the values of the oldest sparse pages to the side table, until that many are left.
+    fn fold_sparse(&mut self, left: usize) {
+        while self.sparse.len() > left {
+            let Some(index) = self.sparse.pop_front() else {
+                return;
+            };
+            let Some(page) = self.pages[index as usize].as_mut() else {
+                continue;
+            };
+            if page.values.len() <= page.free.len() || page.free.len() + SPARSE_VALUES < PAGE_PLACES
+            {
+                continue;
+            }
+            self.places -= page.values.capacity();
+            page.is_open = false;
+            page.free = Vec::new();
+            let numbers = index * PAGE_PLACES as u32..;
+            for (number, value) in numbers.zip(std::mem::take(&mut page.values)) {
+                if let Some(value) = value {
+                    self.folded.insert(number, value);
+                }
+            }
+        }
     }
 
     /// The bytes of pages; the free places of a page are counted as if each had been used.
@@ -93,13 +167,17 @@ impl<T> Slab<T> {
         vec_bytes::<Option<T>>(self.places)
             + vec_bytes::<u8>(self.places)
             + vec_bytes::<Option<Page<T>>>(self.pages.capacity())
-            + vec_bytes::<u32>(self.open.capacity())
+            + vec_bytes::<u32>(self.open.capacity() + self.sparse.capacity())
+            + self.folded.bytes()
     }
 
-    /// Gives back everything if nothing is there.
+    /// Folds every sparse page, and gives back everything if nothing is there.
     pub(crate) fn trim(&mut self) {
+        self.fold_sparse(0);
+        self.open.shrink_to_fit();
+        self.sparse.shrink_to_fit();
         let is_empty = |page: &Page<T>| page.free.len() == page.values.len();
-        if self.pages.iter().flatten().all(is_empty) {
+        if self.folded.is_empty() && self.pages.iter().flatten().all(is_empty) {
             *self = Self::default();
         }
     }
@@ -165,6 +243,32 @@ mod tests {
             assert_eq!(slab.get(*number), Some(&value));
         }
         assert_eq!(slab.get_mut(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_value_of_each_hundred_does_not_keep_its_page() {
+        let mut slab = Slab::default();
+        let numbers: Vec<u32> = (0..100_000).map(|value| slab.insert(value)).collect();
+        let full = slab.bytes();
+
+        for number in numbers.iter().filter(|number| *number % 100 != 0) {
+            slab.remove(*number).unwrap();
+        }
+        slab.trim();
+
+        assert!(slab.bytes() < full / 10, "{} of {full}", slab.bytes());
+        let again: Vec<u32> = (0..5000).map(|value| slab.insert(value)).collect();
+        for number in numbers.iter().step_by(100) {
+            assert_eq!(slab.get(*number).copied(), Some(*number));
+            *slab.get_mut(*number).unwrap() += 1;
+            assert_eq!(slab.remove(*number), Some(*number + 1));
+            assert_eq!(slab.remove(*number), None);
+        }
+        for (value, number) in (0..5000).zip(again) {
+            assert_eq!(slab.remove(number), Some(value));
+        }
+        slab.trim();
+        assert_eq!(slab.bytes(), 0);
     }
 
     #[test]

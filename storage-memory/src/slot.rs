@@ -177,8 +177,8 @@ impl Slot {
         self.packed & NOTED != 0
     }
 
-    pub(crate) fn set_noted(&mut self) {
-        self.packed |= NOTED;
+    pub(crate) fn set_noted(&mut self, is_noted: bool) {
+        self.packed = self.packed & !NOTED | u32::from(is_noted) << NOTED.trailing_zeros();
     }
 
     pub(crate) fn attempts(&self) -> u32 {
@@ -292,7 +292,7 @@ mod tests {
         slot.set_attempts(u32::MAX);
         slot.set_ready((1 << 63) - 1);
         slot.set_leased(u32::MAX - 1, 9_999);
-        slot.set_noted();
+        slot.set_noted(true);
 
         assert_eq!(size_of::<Slot>(), 36);
         assert_eq!(slot.place(), place);

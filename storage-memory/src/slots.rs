@@ -1,11 +1,13 @@
 //! Where the slot of an id is, and which ids there are.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 use storage_api::{State, States};
 
-use crate::footprint::{map_bytes, vec_bytes};
+use crate::footprint::{tree_bytes, vec_bytes};
 use crate::slot::Slot;
+use crate::sorted::Sorted;
 
 /// Slots of a chunk; few in tests, so that random calls reach every chunk's end.
 pub(crate) const CHUNK_SLOTS: u64 = if cfg!(test) { 8 } else { 1024 };
@@ -32,7 +34,7 @@ pub(crate) struct Slots {
     /// The number of the first chunk of the window.
     first: u64,
     far: BTreeMap<u64, Box<Chunk>>,
-    stragglers: BTreeMap<u64, Slot>,
+    stragglers: Sorted<u64, Slot>,
     /// Chunks that became sparse, oldest first. They may be gone or filled again.
     sparse: VecDeque<u64>,
     /// Capacity of all chunks, in slots.
@@ -262,7 +264,7 @@ impl Slots {
         if let Some(slot) = self.stragglers.get(&id) {
             check(slot)?;
         }
-        Ok(self.stragglers.remove(&id))
+        Ok(self.stragglers.remove(&id).map(|(_, slot)| slot))
     }
 
     /// The first id from `from` on whose item is in one of those states.
@@ -281,7 +283,7 @@ impl Slots {
             .find_map(|(number, chunk)| chunk.first_from(*number, from, states));
         let straggler = self
             .stragglers
-            .range(from..)
+            .range(Bound::Included(from), Bound::Unbounded)
             .find(|(_, slot)| states.contains(slot.state()))
             .map(|(id, _)| *id);
         [in_window, in_far, straggler].into_iter().flatten().min()
@@ -304,7 +306,7 @@ impl Slots {
             .find_map(|(number, chunk)| chunk.last_to(*number, to, states));
         let straggler = self
             .stragglers
-            .range(..=to)
+            .range(Bound::Unbounded, Bound::Included(to))
             .rfind(|(_, slot)| states.contains(slot.state()))
             .map(|(id, _)| *id);
         [in_window, in_far, straggler].into_iter().flatten().max()
@@ -316,8 +318,8 @@ impl Slots {
             + vec_bytes::<Chunk>(self.chunks)
             + vec_bytes::<Option<Box<Chunk>>>(self.window.capacity())
             + vec_bytes::<u64>(self.sparse.capacity())
-            + map_bytes::<u64, Slot>(self.stragglers.len())
-            + map_bytes::<u64, Box<Chunk>>(self.far.len())
+            + self.stragglers.bytes()
+            + tree_bytes::<u64, Box<Chunk>>(self.far.len())
     }
 
     /// How many bytes more that many new items can take at most whose ids begin with `next`.
@@ -347,7 +349,7 @@ impl Slots {
     /// How many bytes more items can take at most that are restored into so many chunks.
     pub(crate) fn growth_of_chunks_max(&self, chunks: u64) -> u64 {
         let whole = vec_bytes::<Slot>(1) * CHUNK_SLOTS + vec_bytes::<Chunk>(1);
-        let far = map_bytes::<u64, Box<Chunk>>(1);
+        let far = tree_bytes::<u64, Box<Chunk>>(1);
         chunks * (whole + far) + self.window_growth_max(chunks * (GAP_CHUNKS_MAX + 1))
     }
 
@@ -418,10 +420,11 @@ impl Slots {
         }
         // A chunk that is there has every item of its ids: stragglers return to it.
         if !self.stragglers.is_empty() {
-            let ids = number * CHUNK_SLOTS..(number + 1) * CHUNK_SLOTS;
-            let returning: Vec<_> = self.stragglers.range(ids).map(|(id, _)| *id).collect();
+            let from = Bound::Included(number * CHUNK_SLOTS);
+            let to = Bound::Excluded((number + 1) * CHUNK_SLOTS);
+            let returning: Vec<_> = self.stragglers.range(from, to).map(|(id, _)| *id).collect();
             for id in returning {
-                if let Some(slot) = self.stragglers.remove(&id) {
+                if let Some((_, slot)) = self.stragglers.remove(&id) {
                     self.insert(id, slot);
                 }
             }
@@ -503,11 +506,9 @@ impl Slots {
             self.chunk_slots -= slots.capacity();
             self.remove_chunk(number);
             let stragglers = slots.into_iter().zip(number * CHUNK_SLOTS..);
-            self.stragglers.extend(
-                stragglers
-                    .filter(|(slot, _)| !slot.is_vacant())
-                    .map(|(slot, id)| (id, slot)),
-            );
+            for (slot, id) in stragglers.filter(|(slot, _)| !slot.is_vacant()) {
+                self.stragglers.insert(id, slot);
+            }
         }
     }
 }

@@ -1,10 +1,12 @@
 //! When grants are due, and in which order.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
+use std::ops::Bound;
 
 use storage_api::Timestamp;
 
-use crate::footprint::{map_bytes, vec_bytes};
+use crate::footprint::vec_bytes;
+use crate::sorted::Sorted;
 
 /// How many runs there may be: one for each timeout that is common at a time. What fits none goes to a tree.
 const RUNS_MAX: usize = 4;
@@ -21,7 +23,7 @@ const GONE_MIN: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     runs: Vec<Run>,
-    others: BTreeSet<(Timestamp, u32)>,
+    others: Sorted<(Timestamp, u32), ()>,
 }
 
 /// Where the timer of a grant stands.
@@ -71,6 +73,10 @@ impl Timers {
         };
         let run = &mut self.runs[usize::from(index)];
         run.last = (deadline, last);
+        if run.entries.len() == run.entries.capacity() {
+            // By a quarter: what a lease takes later is promised to its item.
+            run.entries.reserve_exact(16.max(run.entries.len() / 4));
+        }
         run.entries.push_back(Entry {
             deadline,
             first,
@@ -80,7 +86,7 @@ impl Timers {
     }
 
     fn insert_in_tree(&mut self, deadline: Timestamp, grant: u32) -> Timer {
-        self.others.insert((deadline, grant));
+        self.others.insert((deadline, grant), ());
         Timer::Tree
     }
 
@@ -119,7 +125,7 @@ impl Timers {
     pub(crate) fn first_due(&self) -> Option<Timestamp> {
         let runs = self.runs.iter().filter_map(|run| run.entries.front());
         let runs = runs.map(|entry| entry.deadline).min();
-        let other = self.others.first().map(|(at, _)| *at);
+        let other = self.others.first().map(|((at, _), ())| *at);
         match (runs, other) {
             (Some(run), Some(other)) => Some(run.min(other)),
             (run, other) => run.or(other),
@@ -130,7 +136,7 @@ impl Timers {
     pub(crate) fn grants(&self) -> impl Iterator<Item = u32> + '_ {
         let runs = self.runs.iter().flat_map(|run| &run.entries);
         let runs = runs.map(|entry| entry.grant).filter(|grant| *grant != GONE);
-        runs.chain(self.others.iter().map(|(_, grant)| *grant))
+        runs.chain(self.others.keys().map(|(_, grant)| *grant))
     }
 
     /// For each run its deadlines and grants in order, from the one on that may hold an id due then.
@@ -151,7 +157,9 @@ impl Timers {
         &self,
         from: Timestamp,
     ) -> impl Iterator<Item = (Timestamp, u32)> + '_ {
-        self.others.range((from, 0)..).copied()
+        let from = Bound::Included((from, 0));
+        let others = self.others.range(from, Bound::Unbounded);
+        others.map(|(timer, ())| *timer)
     }
 
     /// The bytes that everything here takes.
@@ -160,8 +168,7 @@ impl Timers {
         let runs: u64 = runs
             .map(|run| vec_bytes::<Entry>(run.entries.capacity()))
             .sum();
-        runs + vec_bytes::<Run>(self.runs.capacity())
-            + map_bytes::<(Timestamp, u32), ()>(self.others.len())
+        runs + vec_bytes::<Run>(self.runs.capacity()) + self.others.bytes()
     }
 
     /// Gives back what is spare.

@@ -196,6 +196,30 @@ fn a_straggler_per_thousand_keeps_twice_its_own_bytes_and_one_percent() {
 }
 
 #[test]
+fn stragglers_leased_one_by_one_keep_no_more() {
+    let _alone = alone();
+    let place = Place::new();
+    let items = 200_000;
+    place.produce(items, |_| 100);
+    let own = (items as u64 / 1000) * (100 + 64);
+    let mut receipts = Vec::new();
+    for _ in 0..items {
+        receipts.extend(place.lease(1).receipts());
+    }
+    let before = place.before + (receipts.capacity() * size_of::<storage_api::Receipt>()) as u64;
+    let place = Place { before, ..place };
+    let peak = place.taken();
+
+    for receipts in receipts.chunks(1000) {
+        place.complete(Receipts::new(receipts[..999].to_vec()).unwrap());
+    }
+    place.backend.trim().unwrap();
+
+    let left = place.taken();
+    assert!(left <= 2 * own + peak / 100, "{left} bytes left of {peak}");
+}
+
+#[test]
 fn fifo_copies_nothing_and_random_completion_at_most_two_bytes_per_byte() {
     let _alone = alone();
     let items = 200_000;

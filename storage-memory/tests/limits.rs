@@ -1,15 +1,21 @@
 //! A limit that holds: what is refused, what always works, and what goes where that was asked for.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "helpers of tests, and small numbers"
+)]
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use storage_api::{
-    CommitRequest, Count, ErrorKind, ItemBatch, ItemId, ItemStore, Key, LeaseRequest, LeasedBatch,
-    ListRequest, Namespace, NewItem, PartitionConfig, PartitionId, PartitionStore, Receipts,
-    Result, Retries, Retry, RetryTo, State, States, StorageBackend, Timestamp, Value,
+    CommitRequest, Count, DeadReason, ErrorKind, Holder, ItemBatch, ItemId, ItemIds, ItemStore,
+    Key, LeaseRequest, LeasedBatch, ListRequest, Namespace, NewItem, PartitionConfig, PartitionId,
+    PartitionStore, Receipt, Receipts, Result, Retries, Retry, RetryOutcome, RetryTo, State,
+    States, StorageBackend, Timestamp, Value,
 };
 use storage_memory::{MemoryBackend, MemoryConfig, Overflow};
 
@@ -121,13 +127,201 @@ fn a_consumer_that_leases_all_one_by_one_and_completes_nothing_stays_within_the_
         .unwrap();
     done(backend.retry(&home, NOW, Retries::one(retry))).unwrap();
     done(backend.maintain(&home, Timestamp::from_secs(5), Count::MAX)).unwrap();
-    done(backend.delete_items(&home, storage_api::ItemIds::one(leased[3].item))).unwrap();
+    done(backend.delete_items(&home, ItemIds::one(leased[3].item))).unwrap();
     assert_within(&backend, LIMIT);
     while done(backend.clear(&home, States::ALL, Count::MAX))
         .unwrap()
         .more
     {}
     produce(&backend, &home, 100, 30).unwrap();
+}
+
+#[test]
+fn producers_that_go_on_while_a_consumer_keeps_all_it_leases_never_pass_the_limit() {
+    let backend = backend(LIMIT, Overflow::DropOldest);
+    let home = home(0);
+    let mut kept = 0;
+
+    let refused = (0..10_000).find_map(|_| {
+        let refused = produce(&backend, &home, 50, 100).err();
+        kept += lease(&backend, &home, 37).len();
+        assert_within(&backend, LIMIT);
+        refused
+    });
+
+    let refused = refused.expect("what is leased is never dropped");
+    assert_eq!(refused.kind(), ErrorKind::CapacityExceeded);
+    let stats = done(backend.stats(&home)).unwrap();
+    assert_eq!(stats.leased.items, kept as u64);
+    assert!(kept > 10_000, "{kept} items fit");
+}
+
+#[test]
+fn whatever_is_done_to_the_items_of_a_full_backend_it_works_and_stays_within_the_limit() {
+    let later = |index: usize| Timestamp::from_secs(2 + (index * 7919 % 1000) as i64);
+    type Act = fn(&MemoryBackend, &[Receipt], &dyn Fn(usize) -> Timestamp);
+    let acts: [(&str, Act); 6] = [
+        ("notes of the largest size", |backend, receipts, _| {
+            let note = "n".repeat(1024);
+            for receipts in receipts.chunks(100) {
+                let retry = |receipt: &Receipt| {
+                    let retry = Retry::new(*receipt, RetryTo::Now);
+                    retry.with_note(note.as_str()).unwrap()
+                };
+                let retries = Retries::collect(receipts.iter().map(retry)).unwrap();
+                let outcomes = done(backend.retry(&home(0), NOW, retries)).unwrap();
+                assert!(outcomes.iter().all(|it| *it == RetryOutcome::Ready));
+                assert_within(backend, LIMIT);
+            }
+        }),
+        ("extended one by one", |backend, receipts, later| {
+            for (index, receipt) in receipts.iter().enumerate() {
+                let receipt = Receipts::one(*receipt);
+                done(backend.extend(&home(0), receipt, later(index))).unwrap();
+                assert_within(backend, LIMIT);
+            }
+        }),
+        ("released in no order", |backend, receipts, _| {
+            for index in 0..receipts.len() {
+                let receipt = receipts[index * 7919 % receipts.len()];
+                done(backend.release(&home(0), Receipts::one(receipt))).unwrap();
+                assert_within(backend, LIMIT);
+            }
+        }),
+        ("retried for many times", |backend, receipts, later| {
+            for (index, receipt) in receipts.iter().enumerate() {
+                let retry = Retries::one(Retry::new(*receipt, RetryTo::At(later(index))));
+                done(backend.retry(&home(0), NOW, retry)).unwrap();
+                assert_within(backend, LIMIT);
+            }
+        }),
+        ("dead, and revived", |backend, receipts, _| {
+            for receipt in receipts {
+                let retry = Retries::one(Retry::new(*receipt, RetryTo::Dead));
+                done(backend.retry(&home(0), NOW, retry)).unwrap();
+            }
+            for receipt in receipts.iter().rev() {
+                done(backend.revive(&home(0), ItemIds::one(receipt.item))).unwrap();
+                assert_within(backend, LIMIT);
+            }
+        }),
+        ("two of three completed", |backend, receipts, _| {
+            for index in 0..receipts.len() {
+                if index % 3 > 0 {
+                    let receipt = receipts[index * 7919 % receipts.len()];
+                    done(backend.complete(&home(0), Receipts::one(receipt))).unwrap();
+                    assert_within(backend, LIMIT);
+                }
+            }
+        }),
+    ];
+    for (name, act) in acts {
+        for holder in [None, Some(Holder::new(7).unwrap())] {
+            let backend = backend(LIMIT, Overflow::Reject);
+            while produce(&backend, &home(0), 100, 50).is_ok() {}
+            let items = done(backend.stats(&home(0))).unwrap().items();
+            let mut receipts = Vec::new();
+            while receipts.len() < items as usize {
+                let until = Timestamp::from_secs(1);
+                let mut request = LeaseRequest::new(NOW, until, Count::new(900).unwrap());
+                request.holder = holder;
+                receipts.extend(done(backend.lease(&home(0), request)).unwrap().receipts());
+                assert_within(&backend, LIMIT);
+            }
+
+            act(&backend, &receipts, &later);
+
+            assert_within(&backend, LIMIT);
+            assert!(items > 20_000, "{name}: it was full of {items}");
+        }
+    }
+}
+
+#[test]
+fn a_note_for_which_no_memory_is_left_is_not_kept_and_the_retry_applies() {
+    let backend = backend(1 << 20, Overflow::Reject);
+    let home = home(0);
+    while produce(&backend, &home, 10, 50).is_ok() {}
+    let receipts = lease(&backend, &home, 1000).receipts();
+
+    let note = "n".repeat(1024);
+    let retry = |receipt: &Receipt| {
+        let retry = Retry::new(*receipt, RetryTo::Dead);
+        retry.with_note(note.as_str()).unwrap()
+    };
+    let retries = Retries::collect(receipts.iter().map(retry)).unwrap();
+    let outcomes = done(backend.retry(&home, NOW, retries)).unwrap();
+
+    let rejected = RetryOutcome::Dead(DeadReason::Rejected);
+    assert!(outcomes.iter().all(|outcome| *outcome == rejected));
+    let ids = receipts.iter().map(|receipt| receipt.item);
+    let entries = done(backend.get_items(&home, ItemIds::collect(ids).unwrap(), false)).unwrap();
+    let notes = entries
+        .iter()
+        .flatten()
+        .filter(|entry| entry.note.is_some());
+    let notes = notes.count();
+    assert!(
+        notes > 10 && notes < 100,
+        "{notes} notes found room in the reserve"
+    );
+    assert_within(&backend, 1 << 20);
+}
+
+#[test]
+fn a_commit_takes_no_more_than_is_left_whatever_it_consists_of() {
+    let backend = backend(1 << 20, Overflow::Reject);
+    let namespace = Namespace::new("n").unwrap();
+    let mut refused = 0;
+
+    for number in 0_u32..20_000 {
+        let mut request = CommitRequest::new(NOW);
+        let key = Key::try_from(number.wrapping_mul(2_654_435_761).to_be_bytes().as_slice());
+        let value = Value::try_from([7; 10].as_slice()).unwrap();
+        let expires_at = Some(Timestamp::from_secs(i64::from(number)));
+        request
+            .put(&namespace, &key.unwrap(), value, expires_at)
+            .unwrap();
+        let mut batch = ItemBatch::new();
+        let dedup_key = number.to_be_bytes();
+        batch
+            .push(NewItem::new("payload").dedup_key(&dedup_key))
+            .unwrap();
+        request.produce(&home(0), batch).unwrap();
+        if let Err(error) = done(backend.commit(request)) {
+            assert_eq!(error.kind(), ErrorKind::CapacityExceeded);
+            refused += 1;
+        }
+        assert_within(&backend, 1 << 20);
+    }
+
+    assert!(refused > 10_000 && refused < 19_500, "{refused} refused");
+}
+
+#[test]
+fn clocks_at_their_ends_are_served_and_lose_nothing() {
+    for now in [Timestamp::MIN, Timestamp::MAX] {
+        let backend = backend(LIMIT, Overflow::DropNearestExpiry);
+        let home = home(0);
+        let mut batch = ItemBatch::new();
+        for at in [Timestamp::MIN, Timestamp::EPOCH, Timestamp::MAX] {
+            batch.push(NewItem::new("").enqueue_at(at)).unwrap();
+        }
+        done(backend.produce(&home, batch.seal(now))).unwrap();
+        let other = produce(&backend, &home, 1, 10).unwrap();
+
+        for deadline in [Timestamp::MAX, Timestamp::MIN] {
+            done(backend.maintain(&home, now, Count::MAX)).unwrap();
+            let request = LeaseRequest::new(now, deadline, Count::MAX);
+            let leased = done(backend.lease(&home, request)).unwrap();
+            assert!(leased.iter().any(|item| item.id().get() == other));
+            done(backend.extend(&home, leased.receipts(), now)).unwrap();
+        }
+        let maintained = done(backend.maintain(&home, Timestamp::MAX, Count::MAX)).unwrap();
+
+        assert_eq!(maintained.next_due, None, "{now}");
+        assert_eq!(done(backend.stats(&home)).unwrap().ready.items, 4, "{now}");
+    }
 }
 
 #[test]
@@ -280,7 +474,7 @@ fn dead_and_expired_items_go_first_and_leased_ones_never() {
     assert_eq!(too_many.kind(), ErrorKind::CapacityExceeded);
     let dropped = backend.report().unwrap().dropped;
     assert_eq!(dropped, [("dead", 1), ("expired", 1), ("policy", 2)]);
-    let entries = done(backend.get_items(&home, storage_api::ItemIds::one(ItemId::MIN), true));
+    let entries = done(backend.get_items(&home, ItemIds::one(ItemId::MIN), true));
     assert_eq!(entries.unwrap()[0].as_ref().unwrap().state(), State::Leased);
 }
 
