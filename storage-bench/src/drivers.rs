@@ -1,21 +1,101 @@
 //! The drivers that can be measured, and how each is opened.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use clap::ValueEnum;
-use storage_api::Storage;
+use storage_api::{Durability, Storage};
+use storage_kv::{KvBackend, KvOptions, KvResult, OrderedKv, Overlay, Place};
 use storage_memory::MemoryBackend;
+use storage_redb::{Faults, RedbConfig, RedbEngine};
+
+use crate::disk::{Failure, Log, Tap};
 
 /// A driver by the name under which configuration chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Driver {
     /// Everything in memory, gone with the process
     Memory,
+    /// One redb file
+    Redb,
 }
 
 impl Driver {
-    /// An empty storage of this driver.
-    pub(crate) fn open(self) -> Storage {
+    /// Where it keeps what it stores.
+    pub(crate) fn medium(self) -> Medium {
         match self {
-            Self::Memory => Storage::new(MemoryBackend::new()),
+            Self::Memory => Medium::Memory(Memory),
+            Self::Redb => Medium::Disk(DiskDriver::Redb),
         }
+    }
+}
+
+/// What is measured depends on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Medium {
+    Memory(Memory),
+    Disk(DiskDriver),
+}
+
+/// The memory driver.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory;
+
+impl Memory {
+    /// An empty storage.
+    pub(crate) fn open(self) -> Storage {
+        Storage::new(MemoryBackend::new())
+    }
+}
+
+/// A driver over an ordered key-value engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DiskDriver {
+    Redb,
+}
+
+impl DiskDriver {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Redb => "redb",
+        }
+    }
+
+    /// The strongest durability that the driver claims.
+    pub(crate) fn strongest(self) -> Durability {
+        match self {
+            Self::Redb => Durability::PowerLoss,
+        }
+    }
+
+    /// The bare engine of a directory, as the driver sets it up.
+    pub(crate) fn open_engine(self, directory: &Path) -> KvResult<Box<dyn OrderedKv>> {
+        match self {
+            Self::Redb => {
+                let cache_bytes = RedbConfig::CACHE_BYTES;
+                let engine = RedbEngine::open(directory, cache_bytes, &Faults::default())?;
+                Ok(Box::new(engine))
+            }
+        }
+    }
+
+    /// The driver over a directory: what its crate puts together, with a tap in between. Beside it, how long the engine alone
+    /// took to open.
+    pub(crate) fn open(
+        self,
+        directory: &Path,
+        log: &Log,
+        durability: Durability,
+    ) -> Result<(Storage, Duration), Failure> {
+        let place = Place::hold(directory, self.name())?;
+        let start = Instant::now();
+        let tap = Tap::new(self.open_engine(directory)?, log);
+        let engine_opened = start.elapsed();
+        let options = KvOptions::new(self.name(), env!("CARGO_PKG_VERSION"), durability)
+            .at(place, RedbConfig::DISK_RESERVE);
+        let storage = match self {
+            Self::Redb => Storage::new(KvBackend::open(Overlay::new(tap), options)?),
+        };
+        Ok((storage, engine_opened))
     }
 }

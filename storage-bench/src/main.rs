@@ -5,6 +5,7 @@
 //! completed again. Items per second at a thousand and at a million items deep stand side by side.
 
 mod baseline;
+mod disk;
 mod drivers;
 mod engine;
 mod measure;
@@ -15,10 +16,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
-use drivers::Driver;
+use drivers::{Driver, Medium};
 use measure::Plan;
 
 /// Measures produce, lease, complete, retry, maintain and the full cycle of storage drivers.
@@ -33,6 +35,10 @@ struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "memory")]
     drivers: Vec<Driver>,
 
+    /// The batches in which items go through drivers on disk
+    #[arg(long, value_delimiter = ',', default_value = "1,100,1000")]
+    batches: Vec<usize>,
+
     /// Instead of the drivers, measures what the memory engine promises beyond rates
     #[arg(long)]
     engine: bool,
@@ -41,6 +47,9 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
+
+/// How long all drivers together may take if it has to be quick.
+const QUICK_MAX: Duration = Duration::from_secs(100);
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -74,10 +83,30 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let mut rows = Vec::new();
+    let share = QUICK_MAX / u32::try_from(arguments.drivers.len().max(1))?;
+    let disk_plan = if arguments.quick {
+        disk::Plan::quick(&arguments.batches, share)
+    } else {
+        disk::Plan::full(&arguments.batches)
+    };
+    // Each table as soon as it is whole: what follows may take minutes.
     for driver in &arguments.drivers {
-        rows.extend(runtime.block_on(measure::measure(*driver, &plan))?);
+        rows.extend(match driver.medium() {
+            Medium::Memory(memory) => {
+                let rows = runtime.block_on(measure::measure(memory, &plan))?;
+                report::write_table(&rows, &mut std::io::stdout().lock())?;
+                rows
+            }
+            Medium::Disk(disk) => {
+                let measured = runtime.block_on(disk::measure(disk, &disk_plan))?;
+                report::write_disk_table(&measured.rows, &mut std::io::stdout().lock())?;
+                for line in measured.lines {
+                    writeln!(std::io::stdout(), "{line}")?;
+                }
+                measured.rows
+            }
+        });
     }
-    report::write_table(&rows, &mut std::io::stdout().lock())?;
     if let Some(json) = json {
         serde_json::to_writer_pretty(json, &rows)?;
     }

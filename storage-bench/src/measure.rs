@@ -10,7 +10,7 @@ use storage_api::{
 };
 
 use crate::baseline::{BareQueue, Baseline};
-use crate::drivers::Driver;
+use crate::drivers::Memory;
 use crate::report::Row;
 
 const PAYLOAD: [u8; 100] = [b'x'; 100];
@@ -21,7 +21,7 @@ const DEPTHS: [usize; 3] = [1000, 20_000, 1_000_000];
 /// clock around them (20 ns) is nothing.
 const UNDER_WAY_ITEMS: usize = 1000;
 /// Longer than any run, so that no lease ends but by what is measured.
-const LEASE_FOR: Duration = Duration::from_secs(86_400);
+pub(crate) const LEASE_FOR: Duration = Duration::from_secs(86_400);
 
 /// How long to measure.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ const GROWING_ITEMS: usize = 1_000_000;
 const GROWING_BATCH: usize = 1000;
 
 /// Measures everything on one driver.
-pub(crate) async fn measure(driver: Driver, plan: &Plan) -> Result<Vec<Row>> {
+pub(crate) async fn measure(driver: Memory, plan: &Plan) -> Result<Vec<Row>> {
     let bar = ProgressBar::new((plan.rounds * DEPTHS.len() * BATCHES.len()) as u64);
     if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {elapsed}") {
         bar.set_style(style);
@@ -140,7 +140,7 @@ pub(crate) async fn measure(driver: Driver, plan: &Plan) -> Result<Vec<Row>> {
         payload_bytes: PAYLOAD.len(),
         depth,
         producers: 1,
-        items_per_second: median(rates),
+        items_per_second: Some(median(rates)),
         baseline: None,
         baseline_items_per_second: None,
         ratio: None,
@@ -149,6 +149,9 @@ pub(crate) async fn measure(driver: Driver, plan: &Plan) -> Result<Vec<Row>> {
             .find(|place| place.depth == depth && verb == Verb::Produce)
             .and_then(|place| place.bytes_per_item),
         operations_per_sync: None,
+        writes_per_item: None,
+        cpu_ratio: None,
+        cpu_per_item: None,
     };
     let baselines: BTreeMap<_, f64> = baselines
         .into_iter()
@@ -162,7 +165,7 @@ pub(crate) async fn measure(driver: Driver, plan: &Plan) -> Result<Vec<Row>> {
             Some(Row {
                 baseline: Some(baseline.name().to_owned()),
                 baseline_items_per_second: Some(rate),
-                ratio: Some(plain.items_per_second / rate),
+                ratio: plain.items_per_second.map(|plain| plain / rate),
                 ..plain.clone()
             })
         });
@@ -176,14 +179,16 @@ pub(crate) async fn measure(driver: Driver, plan: &Plan) -> Result<Vec<Row>> {
 }
 
 /// Adds a million items to an empty storage.
-async fn measure_growing(driver: Driver) -> Result<f64> {
+async fn measure_growing(driver: Memory) -> Result<f64> {
     let storage = driver.open();
     let partition = storage
         .create_partition(("bench", 0), PartitionConfig::default())
         .await?;
     let started = Instant::now();
     for _ in 0..GROWING_ITEMS / GROWING_BATCH {
-        partition.produce_batch(new_batch(GROWING_BATCH)?).await?;
+        partition
+            .produce_batch(new_batch(&PAYLOAD, GROWING_BATCH)?)
+            .await?;
     }
     Ok(rate(GROWING_ITEMS, started.elapsed()))
 }
@@ -242,7 +247,7 @@ struct Place {
 }
 
 impl Place {
-    async fn fill(driver: Driver, depth: usize) -> Result<Self> {
+    async fn fill(driver: Memory, depth: usize) -> Result<Self> {
         let storage = driver.open();
         let clock = ManualClock::new(storage.now());
         let partition = storage
@@ -252,7 +257,7 @@ impl Place {
 
         let before = resident_bytes();
         for _ in 0..depth / 1000 {
-            partition.produce_batch(new_batch(1000)?).await?;
+            partition.produce_batch(new_batch(&PAYLOAD, 1000)?).await?;
         }
         // Pages are counted in thousands of items: a small depth says nothing about one.
         let bytes_per_item = match (before, resident_bytes()) {
@@ -297,7 +302,9 @@ impl Place {
             let calls = UNDER_WAY_ITEMS / batch;
             let start = Instant::now();
             for _ in 0..calls {
-                self.partition.produce_batch(new_batch(batch)?).await?;
+                self.partition
+                    .produce_batch(new_batch(&PAYLOAD, batch)?)
+                    .await?;
             }
             times[0] += start.elapsed();
 
@@ -364,7 +371,9 @@ impl Place {
         let mut items = 0;
         while started.elapsed() < cell {
             for _ in 0..UNDER_WAY_ITEMS / batch {
-                self.partition.produce_batch(new_batch(batch)?).await?;
+                self.partition
+                    .produce_batch(new_batch(&PAYLOAD, batch)?)
+                    .await?;
                 let leased = self.partition.lease(batch, LEASE_FOR).await?;
                 items += self.partition.complete(leased.receipts()).await?.len();
             }
@@ -374,25 +383,25 @@ impl Place {
 }
 
 /// Building the batch is part of producing: users do it too.
-fn new_batch(items: usize) -> Result<ItemBatch> {
+pub(crate) fn new_batch(payload: &[u8], items: usize) -> Result<ItemBatch> {
     let mut batch = ItemBatch::new();
     for _ in 0..items {
-        batch.push(NewItem::new(&PAYLOAD))?;
+        batch.push(NewItem::new(payload))?;
     }
     Ok(batch)
 }
 
-fn rate(items: usize, time: Duration) -> f64 {
+pub(crate) fn rate(items: usize, time: Duration) -> f64 {
     items as f64 / time.as_secs_f64()
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
+pub(crate) fn median(mut rates: Vec<f64>) -> f64 {
     rates.sort_by(f64::total_cmp);
     rates[rates.len() / 2]
 }
 
 /// The resident memory of this process, where the system tells it.
-fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()

@@ -14,12 +14,21 @@ pub(crate) struct Row {
     pub(crate) payload_bytes: usize,
     pub(crate) depth: usize,
     pub(crate) producers: usize,
-    pub(crate) items_per_second: f64,
+    pub(crate) items_per_second: Option<f64>,
     pub(crate) baseline: Option<String>,
     pub(crate) baseline_items_per_second: Option<f64>,
     pub(crate) ratio: Option<f64>,
     pub(crate) bytes_per_item: Option<f64>,
     pub(crate) operations_per_sync: Option<f64>,
+    /// Rows that the engine was given for an item. Shown in the table only.
+    #[serde(skip)]
+    pub(crate) writes_per_item: Option<f64>,
+    /// The ratio in processor time, which other programs disturb less. Shown in the table only.
+    #[serde(skip)]
+    pub(crate) cpu_ratio: Option<f64>,
+    /// Microseconds of all threads. Shown in the table only.
+    #[serde(skip)]
+    pub(crate) cpu_per_item: Option<f64>,
 }
 
 /// Writes one line per operation and batch, with its rates at every depth side by side.
@@ -51,7 +60,7 @@ pub(crate) fn write_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
                     (&row.driver, row.operation, row.batch, row.depth)
                         == (&first.driver, first.operation, first.batch, *depth)
                 };
-                rows.iter().find(is_same).map(|row| row.items_per_second)
+                rows.iter().find(is_same)?.items_per_second
             })
             .collect();
         let mut line = format!(
@@ -68,9 +77,12 @@ pub(crate) fn write_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
     }
 
     for row in rows {
-        if let (Some(name), Some(bare), Some(ratio)) =
-            (&row.baseline, row.baseline_items_per_second, row.ratio)
-        {
+        if let (Some(name), Some(own), Some(bare), Some(ratio)) = (
+            &row.baseline,
+            row.items_per_second,
+            row.baseline_items_per_second,
+            row.ratio,
+        ) {
             writeln!(
                 out,
                 "{:<8} {:<10} batch {:>4} at {:>6} deep: {:>8} items/s, {ratio:>5.2} of {name} ({} items/s)",
@@ -78,7 +90,7 @@ pub(crate) fn write_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
                 row.operation,
                 row.batch,
                 short(row.depth as f64),
-                short(row.items_per_second),
+                short(own),
                 short(bare),
             )?;
         }
@@ -98,8 +110,77 @@ pub(crate) fn write_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
+/// Writes one line per operation of drivers on disk, with its ratios to both baselines.
+pub(crate) fn write_disk_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
+    writeln!(
+        out,
+        "{:<8} {:<13} {:<10} {:>5} {:>7} {:>6} {:>9} {:>15} {:>9} {:>10} {:>6} {:>9} {:>10} {:>11} {:>9}",
+        "driver",
+        "durability",
+        "operation",
+        "batch",
+        "payload",
+        "depth",
+        "producers",
+        "rate",
+        "of replay",
+        "of by-hand",
+        "cpu µs",
+        "of replay",
+        "of by-hand",
+        "writes/item",
+        "ops/sync"
+    )?;
+    let key = |row: &Row| {
+        let Row {
+            durability,
+            operation,
+            batch,
+            payload_bytes,
+            depth,
+            producers,
+            ..
+        } = row;
+        let driver = row.driver.clone();
+        let numbers = (*batch, *payload_bytes, *depth, *producers);
+        (driver, durability.clone(), *operation, numbers)
+    };
+    let column =
+        |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.2}"));
+    for same in rows.chunk_by(|a, b| key(a) == key(b)) {
+        let Some(row) = same.first() else { continue };
+        let Some(rate) = row.items_per_second else {
+            continue;
+        };
+        let ratio = |name: &str, of: fn(&Row) -> Option<f64>| {
+            let is_it = |row: &&Row| row.baseline.as_deref() == Some(name);
+            column(same.iter().find(is_it).and_then(of))
+        };
+        writeln!(
+            out,
+            "{:<8} {:<13} {:<10} {:>5} {:>7} {:>6} {:>9} {:>15} {:>9} {:>10} {:>6} {:>9} {:>10} {:>11} {:>9}",
+            row.driver,
+            row.durability,
+            row.operation,
+            row.batch,
+            row.payload_bytes,
+            short(row.depth as f64),
+            row.producers,
+            format!("{} items/s", short(rate)),
+            ratio("replay", |row| row.ratio),
+            ratio("by-hand", |row| row.ratio),
+            column(row.cpu_per_item),
+            ratio("replay", |row| row.cpu_ratio),
+            ratio("by-hand", |row| row.cpu_ratio),
+            column(row.writes_per_item),
+            column(row.operations_per_sync),
+        )?;
+    }
+    Ok(())
+}
+
 /// Three digits and a unit.
-fn short(number: f64) -> String {
+pub(crate) fn short(number: f64) -> String {
     let (scaled, unit) = if number >= 1e6 {
         (number / 1e6, " M")
     } else if number >= 1e3 {
@@ -130,12 +211,15 @@ mod tests {
             payload_bytes: 100,
             depth,
             producers: 1,
-            items_per_second,
+            items_per_second: Some(items_per_second),
             baseline: None,
             baseline_items_per_second: None,
             ratio: None,
             bytes_per_item: None,
             operations_per_sync: None,
+            writes_per_item: None,
+            cpu_ratio: None,
+            cpu_per_item: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
+use std::sync::Arc;
 
 use crate::keyspace::Keyspace;
 
@@ -23,7 +23,8 @@ use crate::keyspace::Keyspace;
 /// ```
 #[derive(Clone)]
 pub struct WriteBatch {
-    bytes: Vec<u8>,
+    /// Shared with clones until one of them is written to.
+    bytes: Arc<Vec<u8>>,
     spaces: [Rows; Keyspace::COUNT],
     ranges: Vec<RangeDelete>,
 }
@@ -45,9 +46,9 @@ struct Rows {
     is_unordered: bool,
 }
 
-/// A key at `start`, and the value behind it.
-#[derive(Clone, Copy)]
-struct Row {
+/// A key at `start` of a buffer, and the value behind it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
     start: usize,
     key_len: u32,
     value_len: u32,
@@ -57,20 +58,28 @@ struct Row {
 const REMOVED: u32 = u32::MAX;
 
 impl Row {
-    fn key(self, bytes: &[u8]) -> &[u8] {
+    pub(crate) fn key(self, bytes: &[u8]) -> &[u8] {
         &bytes[self.start..self.start + self.key_len as usize]
     }
 
-    fn place(self) -> Option<Range<usize>> {
+    /// `None`: it is removed.
+    pub(crate) fn value(self, bytes: &[u8]) -> Option<&[u8]> {
         if self.value_len == REMOVED {
             return None;
         }
         let start = self.start + self.key_len as usize;
-        Some(start..start + self.value_len as usize)
+        Some(&bytes[start..start + self.value_len as usize])
     }
 
-    fn value(self, bytes: &[u8]) -> Option<&[u8]> {
-        self.place().map(|place| &bytes[place])
+    /// Where it lies in its buffer: of two rows in one buffer, that which was written later lies behind.
+    pub(crate) fn start(self) -> usize {
+        self.start
+    }
+
+    /// The same row in a buffer in which that many bytes were put before its own.
+    pub(crate) fn shifted(self, bytes: usize) -> Self {
+        let start = self.start + bytes;
+        Self { start, ..self }
     }
 }
 
@@ -78,10 +87,32 @@ impl WriteBatch {
     /// A batch that changes nothing.
     pub fn new() -> Self {
         Self {
-            bytes: Vec::new(),
+            bytes: Arc::default(),
             spaces: Default::default(),
             ranges: Vec::new(),
         }
+    }
+
+    /// A batch of rows that lie in a buffer, ordered by key and each key once.
+    pub(crate) fn of_ordered(
+        bytes: Arc<Vec<u8>>,
+        rows: [Vec<Row>; Keyspace::COUNT],
+        ranges: Vec<RangeDelete>,
+    ) -> Self {
+        let spaces = rows.map(|rows| Rows {
+            rows,
+            is_unordered: false,
+        });
+        Self {
+            bytes,
+            spaces,
+            ranges,
+        }
+    }
+
+    /// Makes room for so many bytes of keys and values.
+    pub fn reserve(&mut self, bytes: usize) {
+        Arc::make_mut(&mut self.bytes).reserve(bytes);
     }
 
     /// Sets the value of a key.
@@ -91,19 +122,34 @@ impl WriteBatch {
 
     /// Sets the value of a key to the parts, one behind the other.
     pub fn put_parts(&mut self, space: Keyspace, key: &[u8], parts: &[&[u8]]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(key);
+        self.put_sealed(space, key, parts, |_| []);
+    }
+
+    /// As [`put_parts`](Self::put_parts), with what `seal` makes of key and value behind the value.
+    pub(crate) fn put_sealed<const N: usize>(
+        &mut self,
+        space: Keyspace,
+        key: &[u8],
+        parts: &[&[u8]],
+        seal: impl FnOnce(&[u8]) -> [u8; N],
+    ) {
+        let bytes = Arc::make_mut(&mut self.bytes);
+        let start = bytes.len();
+        bytes.extend_from_slice(key);
         for part in parts {
-            self.bytes.extend_from_slice(part);
+            bytes.extend_from_slice(part);
         }
-        let value_len = self.bytes.len() - start - key.len();
+        let seal = seal(&bytes[start..]);
+        bytes.extend_from_slice(&seal);
+        let value_len = bytes.len() - start - key.len();
         self.push(space, start, key.len(), narrow(value_len));
     }
 
     /// Removes a key; legal where there is none.
     pub fn delete(&mut self, space: Keyspace, key: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(key);
+        let bytes = Arc::make_mut(&mut self.bytes);
+        let start = bytes.len();
+        bytes.extend_from_slice(key);
         self.push(space, start, key.len(), REMOVED);
     }
 
@@ -121,7 +167,7 @@ impl WriteBatch {
     /// Takes what another batch of other keys does.
     pub fn append(&mut self, other: &Self) {
         let shift = self.bytes.len();
-        self.bytes.extend_from_slice(&other.bytes);
+        Arc::make_mut(&mut self.bytes).extend_from_slice(&other.bytes);
         for (space, rows) in Keyspace::ALL.into_iter().zip(&other.spaces) {
             for row in &rows.rows {
                 self.push(
@@ -167,27 +213,18 @@ impl WriteBatch {
 
     /// What it puts (`Some`) and removes (`None`) in a keyspace, ordered by key, each key once.
     pub fn rows(&self, space: Keyspace) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let bytes = &self.bytes;
+        let bytes: &[u8] = &self.bytes;
         let rows = self.ordered(space);
         (0..rows.len()).map(move |at| (rows[at].key(bytes), rows[at].value(bytes)))
     }
 
-    /// As [`rows`](Self::rows), where a value is told by its place in [`into_buffer`](Self::into_buffer).
-    pub(crate) fn places(
-        &self,
-        space: Keyspace,
-    ) -> impl Iterator<Item = (&[u8], Option<Range<usize>>)> {
-        let bytes = &self.bytes;
-        let rows = self.ordered(space);
-        (0..rows.len()).map(move |at| (rows[at].key(bytes), rows[at].place()))
-    }
-
     /// The buffer that holds every key and value.
-    pub(crate) fn into_buffer(self) -> Vec<u8> {
-        self.bytes
+    pub(crate) fn buffer(&self) -> &Arc<Vec<u8>> {
+        &self.bytes
     }
 
-    fn ordered(&self, space: Keyspace) -> Cow<'_, [Row]> {
+    /// The rows of a keyspace as they lie in [`buffer`](Self::buffer), ordered by key, each key once.
+    pub(crate) fn ordered(&self, space: Keyspace) -> Cow<'_, [Row]> {
         let space = &self.spaces[space.index()];
         if !space.is_unordered {
             return Cow::Borrowed(&space.rows);

@@ -46,6 +46,7 @@ impl<E: OrderedKv> Work<'_, E> {
             .take(self.store, Number::Lease, chosen.len() as u64)?;
 
         batch.reserve(chosen.len());
+        self.expect_rows(chosen.len(), 0);
         let buffer = Bytes::from(records.buffer);
         batch.add_buffer(buffer.clone());
         let mut start = 0;

@@ -32,7 +32,7 @@
 //! | `store` | checksums, syncs, the latch that stops writes |
 //! | `numbers` | ids, positions, leases and versions that are never given twice |
 //! | `kernel`, `partition`, `gate` | what every operation goes through |
-//! | `work`, `read` | one operation: what it reads, and the one batch that it writes |
+//! | `work`, `touched`, `read` | one operation: what it reads, and the one batch that it writes |
 //! | `produce`, `lease`, `finish`, `time`, `listing`, `metadata`, `commit` | the operations |
 //! | `janitor` | what happens behind everybody's back |
 //! | `verify` | the stored state against itself |
@@ -70,6 +70,7 @@ mod sim;
 mod simulation;
 mod store;
 mod time;
+mod touched;
 mod verify;
 mod work;
 

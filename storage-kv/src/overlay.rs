@@ -18,7 +18,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use storage_api::Direction;
 
-use crate::batch::{RangeDelete, WriteBatch};
+use crate::batch::{RangeDelete, Row, WriteBatch};
 use crate::engine::{EngineTraits, KvError, KvErrorKind, KvResult, OrderedKv, Span, Visit};
 use crate::keyspace::Keyspace;
 
@@ -38,17 +38,19 @@ struct Layers {
     gathering: Layer,
     /// Stays after a round that failed: reads go on as if it had not.
     in_flight: Option<Arc<Layer>>,
+    /// An empty one whose memory is used again, as fresh memory costs more than what is written to it.
+    spare: Layer,
     is_abandoned: bool,
 }
 
-/// Batches on top of each other. Their buffers are kept as they came, so that a row costs no allocation.
+/// Batches on top of each other, all in one buffer: a row costs no allocation, and that which was written later lies
+/// behind. A round is the same buffer, with the rows of each keyspace merged.
 #[derive(Debug, Default)]
 struct Layer {
     spaces: [Rows; Keyspace::COUNT],
-    buffers: Vec<Vec<u8>>,
+    buffer: Arc<Vec<u8>>,
     /// Removed before the rows of `spaces` were written.
     ranges: Vec<RangeDelete>,
-    bytes: u64,
 }
 
 impl<E: OrderedKv> Overlay<E> {
@@ -67,8 +69,10 @@ impl<E: OrderedKv> Overlay<E> {
             return Ok(());
         };
         self.engine.write_synced(layer.to_batch())?;
-        let mut layers = self.layers.write();
-        layers.in_flight = None;
+        self.layers.write().in_flight = None;
+        if let Ok(emptied) = Arc::try_unwrap(layer) {
+            self.layers.write().spare = emptied.cleared();
+        }
         Ok(())
     }
 }
@@ -142,7 +146,7 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
                 "a round before it failed",
             ));
         }
-        layers.gathering.take(batch);
+        layers.gathering.take(&batch);
         Ok(())
     }
 
@@ -155,7 +159,8 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
             if layers.gathering.is_empty() {
                 return Ok(());
             }
-            let gathered = std::mem::take(&mut layers.gathering);
+            let empty = std::mem::take(&mut layers.spare);
+            let gathered = std::mem::replace(&mut layers.gathering, empty);
             layers.in_flight = Some(Arc::new(gathered));
         }
         self.write_round()
@@ -174,8 +179,8 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
 
     fn backlog(&self) -> u64 {
         let layers = self.layers.read();
-        let in_flight = layers.in_flight.as_ref().map_or(0, |layer| layer.bytes);
-        layers.gathering.bytes + in_flight
+        let in_flight = layers.in_flight.as_ref().map_or(0, |layer| layer.bytes());
+        layers.gathering.bytes() + in_flight
     }
 
     fn abandon(&self) {
@@ -226,17 +231,30 @@ impl Layer {
         self.ranges.is_empty() && self.spaces.iter().all(Rows::is_empty)
     }
 
+    /// Without anything in it.
+    fn cleared(mut self) -> Self {
+        match Arc::get_mut(&mut self.buffer) {
+            Some(buffer) => buffer.clear(),
+            None => self.buffer = Arc::default(),
+        }
+        for rows in &mut self.spaces {
+            rows.streams.iter_mut().for_each(Vec::clear);
+            rows.others.clear();
+        }
+        self.ranges.clear();
+        self
+    }
+
+    fn bytes(&self) -> u64 {
+        self.buffer.len() as u64
+    }
+
     fn get(&self, space: Keyspace, key: &[u8]) -> Option<Option<&[u8]>> {
-        match self.spaces[space.index()].get(key) {
-            Some(row) => Some(self.value(row.place)),
+        match self.spaces[space.index()].get(key, &self.buffer) {
+            Some(row) => Some(row.value(&self.buffer)),
             None if self.removes(space, key) => Some(None),
             None => None,
         }
-    }
-
-    fn value(&self, place: Option<Place>) -> Option<&[u8]> {
-        let Place { buffer, start, len } = place?;
-        Some(&self.buffers[buffer][start..start + len])
     }
 
     fn removes(&self, space: Keyspace, key: &[u8]) -> bool {
@@ -245,55 +263,50 @@ impl Layer {
             .any(|range| range.space == space && *range.from <= *key && *key < *range.to)
     }
 
-    fn take(&mut self, batch: WriteBatch) {
-        self.bytes += batch.bytes() as u64;
+    fn take(&mut self, batch: &WriteBatch) {
         for range in batch.ranges() {
-            self.spaces[range.space.index()].remove_range(&range.from, &range.to);
+            let rows = &mut self.spaces[range.space.index()];
+            rows.remove_range(&range.from, &range.to, &self.buffer);
             self.ranges.push(range.clone());
         }
-        let buffer = self.buffers.len();
+        let shift = self.buffer.len();
+        if shift == 0 && self.buffer.capacity() < batch.buffer().len() {
+            // The clone is dropped with the batch, so that what is added later need not copy it.
+            self.buffer = Arc::clone(batch.buffer());
+        } else {
+            Arc::make_mut(&mut self.buffer).extend_from_slice(batch.buffer());
+        }
         for space in Keyspace::ALL {
             let rows = &mut self.spaces[space.index()];
-            for (key, place) in batch.places(space) {
-                let place = place.map(|place| Place {
-                    buffer,
-                    start: place.start,
-                    len: place.len(),
-                });
-                // The number of a batch tells which of two rows of one key is the newer.
-                rows.insert(
-                    RowKey::new(key),
-                    RowAt {
-                        batch: buffer,
-                        place,
-                    },
-                );
-            }
+            rows.extend(&batch.ordered(space), shift, &self.buffer);
         }
-        self.buffers.push(batch.into_buffer());
     }
 
     fn to_batch(&self) -> WriteBatch {
-        let mut batch = WriteBatch::new();
-        for range in &self.ranges {
-            batch.delete_range(range.space, &range.from, &range.to);
-        }
-        for space in Keyspace::ALL {
-            let mut sources = Vec::new();
-            let forward = Direction::Forward;
-            self.add_sources(&mut sources, space, Span::all(), forward, None);
-            let merge = Merge {
-                sources,
-                direction: forward,
+        let rows = Keyspace::ALL.map(|space| self.merged(space));
+        WriteBatch::of_ordered(Arc::clone(&self.buffer), rows, self.ranges.clone())
+    }
+
+    /// The rows of a keyspace, ordered by key; of one key the newest.
+    fn merged(&self, space: Keyspace) -> Vec<Row> {
+        let rows = &self.spaces[space.index()];
+        if rows.others.is_empty() {
+            let [first, second] = &rows.streams;
+            let is_before = match (first.last(), second.first()) {
+                (Some(last), Some(first)) => last.key(&self.buffer) < first.key(&self.buffer),
+                _ => true,
             };
-            for (key, value) in merge {
-                match value {
-                    Some(value) => batch.put(space, key, value),
-                    None => batch.delete(space, key),
-                }
+            if is_before {
+                return [first.as_slice(), second].concat();
             }
         }
-        batch
+        let mut sources = Vec::new();
+        let direction = Direction::Forward;
+        self.add_sources(&mut sources, space, Span::all(), direction, None);
+        let mut merge = Merge { sources, direction };
+        let mut merged = Vec::with_capacity(rows.len());
+        merged.extend(std::iter::from_fn(|| merge.next_row()).map(|(row, _)| row));
+        merged
     }
 
     fn add_sources<'a>(
@@ -320,7 +333,7 @@ impl Layer {
             }
         };
         for stream in &rows.streams {
-            add(SourceRows::Stream(within(stream, span)));
+            add(SourceRows::Stream(within(stream, span, &self.buffer)));
         }
         if !rows.others.is_empty() {
             let to = span.to.map_or(Bound::Unbounded, Bound::Excluded);
@@ -338,72 +351,84 @@ impl Layer {
 /// the end of a list costs a small part of finding a place in a tree, so that only what fits neither stream goes there.
 #[derive(Debug, Default)]
 struct Rows {
-    streams: [Vec<(RowKey, RowAt)>; 2],
-    others: BTreeMap<RowKey, RowAt>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct RowAt {
-    /// Which batch wrote it; of one key the latest counts.
-    batch: usize,
-    /// `None`: it is removed.
-    place: Option<Place>,
-}
-
-/// Where the value of a row lies.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    buffer: usize,
-    start: usize,
-    len: usize,
+    streams: [Vec<Row>; 2],
+    others: BTreeMap<RowKey, Row>,
 }
 
 impl Rows {
     fn is_empty(&self) -> bool {
-        self.streams.iter().all(Vec::is_empty) && self.others.is_empty()
+        self.len() == 0
     }
 
-    fn get(&self, key: &[u8]) -> Option<RowAt> {
-        let in_stream = |stream: &Vec<(RowKey, RowAt)>| {
-            let found = stream.binary_search_by(|(own, _)| own.as_slice().cmp(key));
-            found.ok().map(|at| stream[at].1)
+    fn len(&self) -> usize {
+        self.streams.iter().map(Vec::len).sum::<usize>() + self.others.len()
+    }
+
+    fn get(&self, key: &[u8], buffer: &[u8]) -> Option<Row> {
+        let in_stream = |stream: &Vec<Row>| {
+            let found = stream.binary_search_by(|own| own.key(buffer).cmp(key));
+            found.ok().map(|at| stream[at])
         };
         let in_streams = self.streams.iter().filter_map(in_stream);
         let in_others = self.others.get(key).copied();
-        in_streams.chain(in_others).max_by_key(|row| row.batch)
+        in_streams
+            .chain(in_others)
+            .max_by_key(|row| Row::start(*row))
     }
 
-    fn insert(&mut self, key: RowKey, row: RowAt) {
+    /// Takes rows that are newer than all others and lie that many bytes further behind in the buffer than they say.
+    fn extend(&mut self, rows: &[Row], shift: usize, buffer: &[u8]) {
+        let Some(first) = rows.first() else {
+            return;
+        };
+        let first = first.shifted(shift);
+        let ends_before = |stream: &Vec<Row>| {
+            let last = stream.last();
+            last.is_none_or(|last| last.key(buffer) < first.key(buffer))
+        };
+        let shifted = rows.iter().map(|row| row.shifted(shift));
+        match self.streams.iter().position(ends_before) {
+            Some(stream) => self.streams[stream].extend(shifted),
+            None => shifted.for_each(|row| self.insert(row, buffer)),
+        }
+    }
+
+    /// Takes a row that is newer than all others.
+    fn insert(&mut self, row: Row, buffer: &[u8]) {
+        let key = row.key(buffer);
         for stream in &mut self.streams {
-            match stream.last_mut() {
-                Some((last, at)) if *last == key => {
-                    *at = row;
+            match stream
+                .last_mut()
+                .map(|last| (last.key(buffer).cmp(key), last))
+            {
+                Some((Ordering::Equal, last)) => {
+                    *last = row;
                     return;
                 }
-                Some((last, _)) if *last > key => {}
-                _ => {
-                    stream.push((key, row));
+                Some((Ordering::Greater, _)) => {}
+                Some((Ordering::Less, _)) | None => {
+                    stream.push(row);
                     return;
                 }
             }
         }
-        self.others.insert(key, row);
+        self.others.insert(RowKey::new(key), row);
     }
 
-    fn remove_range(&mut self, from: &[u8], to: &[u8]) {
+    fn remove_range(&mut self, from: &[u8], to: &[u8], buffer: &[u8]) {
         let span = Span::new(from, to);
         for stream in &mut self.streams {
-            stream.retain(|(key, _)| !span.contains(key.as_slice()));
+            stream.retain(|row| !span.contains(row.key(buffer)));
         }
         self.others.retain(|key, _| !span.contains(key.as_slice()));
     }
 }
 
 /// The part of an ordered list whose keys lie within a span.
-fn within<'a>(stream: &'a [(RowKey, RowAt)], span: Span<'_>) -> &'a [(RowKey, RowAt)] {
-    let from = stream.partition_point(|(key, _)| key.as_slice() < span.from);
+fn within<'a>(stream: &'a [Row], span: Span<'_>, buffer: &[u8]) -> &'a [Row] {
+    let from = stream.partition_point(|row| row.key(buffer) < span.from);
     let to = span.to.map_or(stream.len(), |to| {
-        stream.partition_point(|(key, _)| key.as_slice() < to)
+        stream.partition_point(|row| row.key(buffer) < to)
     });
     &stream[from..to.max(from)]
 }
@@ -478,48 +503,43 @@ struct Source<'a> {
     space: Keyspace,
     rows: SourceRows<'a>,
     direction: Direction,
-    head: Option<(&'a [u8], RowAt)>,
+    head: Option<Row>,
 }
 
 enum SourceRows<'a> {
-    Stream(&'a [(RowKey, RowAt)]),
-    Others(btree_map::Range<'a, RowKey, RowAt>),
+    Stream(&'a [Row]),
+    Others(btree_map::Range<'a, RowKey, Row>),
 }
 
 impl<'a> Source<'a> {
     /// Goes on to the next row that is not hidden.
     fn step(&mut self) {
         loop {
-            let next = match (&mut self.rows, self.direction) {
-                (SourceRows::Stream(rows), Direction::Forward) => {
-                    rows.split_first().map(|(first, rest)| {
-                        *rows = rest;
-                        (&first.0, &first.1)
-                    })
+            self.head = match (&mut self.rows, self.direction) {
+                (SourceRows::Stream(rows), Direction::Forward) => rows.split_off_first().copied(),
+                (SourceRows::Stream(rows), Direction::Backward) => rows.split_off_last().copied(),
+                (SourceRows::Others(rows), Direction::Forward) => rows.next().map(|(_, row)| *row),
+                (SourceRows::Others(rows), Direction::Backward) => {
+                    rows.next_back().map(|(_, row)| *row)
                 }
-                (SourceRows::Stream(rows), Direction::Backward) => {
-                    rows.split_last().map(|(last, rest)| {
-                        *rows = rest;
-                        (&last.0, &last.1)
-                    })
-                }
-                (SourceRows::Others(rows), Direction::Forward) => rows.next(),
-                (SourceRows::Others(rows), Direction::Backward) => rows.next_back(),
             };
-            self.head = next.map(|(key, row)| (key.as_slice(), *row));
-            let is_hidden = |(key, _): &(&[u8], RowAt)| {
+            let is_hidden = |key: &[u8]| {
                 self.hidden_by
                     .is_some_and(|newer| newer.removes(self.space, key))
             };
-            if !self.head.as_ref().is_some_and(is_hidden) {
+            if !self.key().is_some_and(is_hidden) {
                 return;
             }
         }
     }
 
+    fn key(&self) -> Option<&'a [u8]> {
+        self.head.map(|row| row.key(&self.layer.buffer))
+    }
+
     /// Which of two rows of one key is the newer.
-    fn age(&self, row: RowAt) -> (bool, usize) {
-        (self.hidden_by.is_none(), row.batch)
+    fn age(&self, row: Row) -> (bool, usize) {
+        (self.hidden_by.is_none(), row.start())
     }
 }
 
@@ -529,13 +549,12 @@ struct Merge<'a> {
     direction: Direction,
 }
 
-impl<'a> Iterator for Merge<'a> {
-    type Item = (&'a [u8], Option<&'a [u8]>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut first: Option<(&'a [u8], RowAt, usize)> = None;
+impl<'a> Merge<'a> {
+    /// The next row, and the layer that has it.
+    fn next_row(&mut self) -> Option<(Row, &'a Layer)> {
+        let mut first: Option<(&'a [u8], Row, usize)> = None;
         for (at, source) in self.sources.iter().enumerate() {
-            let Some((key, row)) = source.head else {
+            let Some((key, row)) = source.key().zip(source.head) else {
                 continue;
             };
             let Some((first_key, first_row, first_at)) = first else {
@@ -552,13 +571,22 @@ impl<'a> Iterator for Merge<'a> {
             }
         }
         let (key, row, at) = first?;
-        let value = self.sources[at].layer.value(row.place);
+        let layer = self.sources[at].layer;
         for source in &mut self.sources {
-            if source.head.is_some_and(|(other, _)| other == key) {
+            if source.key() == Some(key) {
                 source.step();
             }
         }
-        Some((key, value))
+        Some((row, layer))
+    }
+}
+
+impl<'a> Iterator for Merge<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (row, layer) = self.next_row()?;
+        Some((row.key(&layer.buffer), row.value(&layer.buffer)))
     }
 }
 

@@ -31,6 +31,8 @@ impl<E: OrderedKv> Work<'_, E> {
     pub(crate) fn store_batch(&mut self, batch: &SealedBatch) -> Result<Produced, Stop> {
         let mut first = None;
         let mut duplicates = Vec::new();
+        let bytes = batch.records().map(|record| record.as_bytes().len()).sum();
+        self.expect_rows(batch.len(), bytes);
         for (index, record) in batch.records().enumerate() {
             if let Some(key) = record.dedup_key()
                 && let Some(owner) = self.owner(key)?

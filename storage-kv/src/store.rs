@@ -5,8 +5,8 @@
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock};
 
 use parking_lot::{Condvar, Mutex};
 use storage_api::{Direction, Durability, Error, ErrorKind, Object, Operation, Outcome, RetryHint};
@@ -20,30 +20,25 @@ use crate::keyspace::Keyspace;
 const CHECKSUM_BYTES: usize = 4;
 
 /// So many bytes of unsynced batches in the memory of an engine make a sync worth its while, though nobody waits for it.
-const BACKLOG_BYTES: u64 = 8 << 20;
+/// They take the engine about as long to write as the disk to sync ten times.
+const BACKLOG_BYTES: u64 = 2 << 20;
 /// So many make operations wait until a sync has made room.
-const BACKLOG_BYTES_MAX: u64 = 4 * BACKLOG_BYTES;
+const BACKLOG_BYTES_MAX: u64 = 8 * BACKLOG_BYTES;
 
 /// A batch of rows with their checksums.
 #[derive(Debug, Default)]
 pub(crate) struct Rows(WriteBatch);
 
 impl Rows {
+    /// Makes room for so many bytes.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.0.reserve(bytes);
+    }
+
     pub(crate) fn put(&mut self, space: Keyspace, key: &[u8], parts: &[&[u8]]) {
-        let mut crc = crc32c::crc32c_append(seed(space), key);
-        for part in parts {
-            crc = crc32c::crc32c_append(crc, part);
-        }
-        let crc = crc.to_le_bytes();
-        match parts {
-            [] => self.0.put(space, key, &crc),
-            [one] => self.0.put_parts(space, key, &[one, &crc]),
-            [one, two] => self.0.put_parts(space, key, &[one, two, &crc]),
-            more => {
-                let value = more.concat();
-                self.0.put_parts(space, key, &[&value, &crc]);
-            }
-        }
+        // Key and value lie behind each other in the batch, so that one pass does for both.
+        let checksum = |row: &[u8]| crc32c::crc32c_append(seed(space), row).to_le_bytes();
+        self.0.put_sealed(space, key, parts, checksum);
     }
 
     pub(crate) fn put_row(&mut self, space: Keyspace, key: &[u8], row: &Writer) {
@@ -69,7 +64,9 @@ impl Rows {
 
 /// A checksum begins with the keyspace, so that a row of one is none of another.
 fn seed(space: Keyspace) -> u32 {
-    crc32c::crc32c(space.name().as_bytes())
+    static SEEDS: LazyLock<[u32; Keyspace::COUNT]> =
+        LazyLock::new(|| Keyspace::ALL.map(|space| crc32c::crc32c(space.name().as_bytes())));
+    SEEDS[space.index()]
 }
 
 /// The value without its checksum, if that is right.

@@ -16,12 +16,16 @@ use crate::catalog::encode_partition;
 use crate::codec::{Reader, Writer};
 use crate::counters::{BLOCK, Counters, NextDue, Pair};
 use crate::engine::{KvError, KvResult, OrderedKv};
-use crate::item::{Item, split_body};
+use crate::item::{Head, Item, split_body};
 use crate::keys::{self, DueKind};
 use crate::keyspace::Keyspace;
 use crate::numbers::{NumberFloors, Numbers};
 use crate::partition::{Partition, PartitionState};
 use crate::store::{Rows, Store, damaged};
+use crate::touched::Touched;
+
+/// About what the index rows of an item take in one step: two or three of them.
+const ROW_BYTES: usize = 128;
 
 /// Why an operation does not go on. Nothing has changed.
 #[derive(Debug)]
@@ -63,25 +67,17 @@ pub(crate) struct Work<'a, E> {
     rows: Rows,
     /// The row that is being encoded.
     scratch: Writer,
-    items: BTreeMap<u64, Touched>,
+    items: Touched,
     keys: BTreeMap<Vec<u8>, DedupKey>,
-    /// Whether there is something that watchers are to be woken for.
     /// The states of new items that have a dedup key, which later ones may meet.
     born: BTreeMap<u64, State>,
     /// What every lease and version given later must exceed.
     floors: NumberFloors,
+    /// Whether there is something that watchers are to be woken for.
     is_woken: bool,
     due_before: NextDue,
     /// The earliest due time of each kind that came into being.
     new_due: [Option<Timestamp>; DueKind::COUNT],
-}
-
-/// An item that was looked at: as it was, and as it is now.
-#[derive(Debug)]
-struct Touched {
-    old: Option<Item>,
-    new: Option<Item>,
-    is_changed: bool,
 }
 
 #[derive(Debug)]
@@ -122,13 +118,18 @@ impl<'a, E: OrderedKv> Work<'a, E> {
             counters,
             rows: Rows::default(),
             scratch: Writer::with_capacity(128),
-            items: BTreeMap::new(),
+            items: Touched::default(),
             keys: BTreeMap::new(),
             born: BTreeMap::new(),
             floors: NumberFloors::default(),
             is_woken: false,
             new_due: [None; DueKind::COUNT],
         }
+    }
+
+    /// Makes room for the rows of so many items, and that many bytes of records.
+    pub(crate) fn expect_rows(&mut self, items: usize, bytes: usize) {
+        self.rows.reserve(bytes + items * ROW_BYTES);
     }
 
     /// The number that the partition's rows are found by.
@@ -140,26 +141,22 @@ impl<'a, E: OrderedKv> Work<'a, E> {
 
     /// Reads the items of those ids, as far as that has not been done.
     pub(crate) fn fetch(&mut self, ids: impl IntoIterator<Item = u64>) -> KvResult<()> {
-        let mut unknown: Vec<u64> = ids
-            .into_iter()
-            .filter(|id| !self.items.contains_key(id))
-            .collect();
-        unknown.sort_unstable();
-        unknown.dedup();
-        for (id, item) in self.read_items(&unknown)? {
-            let touched = Touched {
-                old: item.clone(),
-                new: item,
-                is_changed: false,
-            };
-            self.items.insert(id, touched);
+        let mut unknown: Vec<u64> = ids.into_iter().collect();
+        if !unknown.is_sorted_by(|a, b| a < b) {
+            unknown.sort_unstable();
+            unknown.dedup();
         }
+        if !self.items.is_empty() {
+            unknown.retain(|id| self.items.find(*id).is_none());
+        }
+        let read = self.read_items(&unknown)?;
+        self.items.add(read);
         Ok(())
     }
 
     /// An item that was fetched, as it is now.
     pub(crate) fn item(&self, id: u64) -> Option<&Item> {
-        self.items.get(&id)?.new.as_ref()
+        self.items.get(id)
     }
 
     /// An item that an index row speaks of; that there is none is damage.
@@ -220,21 +217,16 @@ impl<'a, E: OrderedKv> Work<'a, E> {
 
     /// Changes an item that was fetched and is there.
     pub(crate) fn change(&mut self, id: u64, change: impl FnOnce(&mut Item)) {
-        let Some(touched) = self.items.get_mut(&id) else {
+        let Some(item) = self.items.get_mut(id) else {
             return;
         };
-        let Some(mut item) = touched.new.take() else {
-            return;
-        };
-        self.counters.leave(&item);
-        let was_ready = is_ready(&item);
-        change(&mut item);
+        self.counters.leave(item);
+        let was_ready = is_ready(item);
+        change(item);
         item.is_fresh = false;
-        self.joined(&item, was_ready);
-        if let Some(touched) = self.items.get_mut(&id) {
-            touched.new = Some(item);
-            touched.is_changed = true;
-        }
+        let (due, is_ready) = (item.due(), is_ready(item));
+        self.counters.join(item);
+        self.noticed(due, is_ready && !was_ready);
     }
 
     /// Replaces an item that was not fetched: for items that are handled once and never looked at again.
@@ -246,8 +238,8 @@ impl<'a, E: OrderedKv> Work<'a, E> {
 
     /// Takes an item that was fetched out for good; its dedup key is free at once (clause ITEM-4).
     pub(crate) fn remove(&mut self, id: u64) -> KvResult<()> {
-        if let Some(item) = self.take(id)
-            && item.head.has_dedup_key
+        if let Some(head) = self.take(id)
+            && head.has_dedup_key
         {
             let key = self.dedup_key_of(id)?;
             self.set_owner(key, None);
@@ -257,10 +249,10 @@ impl<'a, E: OrderedKv> Work<'a, E> {
 
     /// Takes an item that is done or dropped out: its dedup key lingers if the partition says so (clause ITEM-4).
     pub(crate) fn depart(&mut self, id: u64) -> KvResult<()> {
-        let Some(item) = self.take(id) else {
+        let Some(head) = self.take(id) else {
             return Ok(());
         };
-        if !item.head.has_dedup_key {
+        if !head.has_dedup_key {
             return Ok(());
         }
         let key = self.dedup_key_of(id)?;
@@ -269,7 +261,7 @@ impl<'a, E: OrderedKv> Work<'a, E> {
             self.set_owner(key, None);
             return Ok(());
         }
-        let until = item.head.created_at.saturating_add(dedup_for);
+        let until = head.created_at.saturating_add(dedup_for);
         let row_key = keys::due(self.part(), DueKind::Key, until, id);
         self.rows.put(Keyspace::Due, &row_key, &[&key]);
         self.join_due(DueKind::Key, until);
@@ -430,10 +422,8 @@ impl<'a, E: OrderedKv> Work<'a, E> {
 
     /// The rows of all that has changed; `None`: nothing has.
     pub(crate) fn seal(&mut self) -> Option<Rows> {
-        for (id, touched) in std::mem::take(&mut self.items) {
-            if touched.is_changed {
-                self.move_rows(id, touched.old.as_ref(), touched.new.as_ref());
-            }
+        for (id, old, new) in std::mem::take(&mut self.items).into_changed() {
+            self.move_rows(id, Some(&old), new.as_ref());
         }
         for (key, known) in std::mem::take(&mut self.keys) {
             if known.is_changed {
@@ -484,21 +474,22 @@ impl<'a, E: OrderedKv> Work<'a, E> {
         }
     }
 
-    fn take(&mut self, id: u64) -> Option<Item> {
-        let touched = self.items.get_mut(&id)?;
-        let item = touched.new.take()?;
-        touched.is_changed = true;
-        self.counters.leave(&item);
-        Some(item)
+    /// Takes an item out; the answer is what is left to know of it.
+    fn take(&mut self, id: u64) -> Option<Head> {
+        self.items.take(id, |item| self.counters.leave(item))
     }
 
     /// An item came, or came back changed.
     fn joined(&mut self, item: &Item, was_ready: bool) {
-        if let Some((kind, at)) = item.due() {
+        self.noticed(item.due(), is_ready(item) && !was_ready);
+        self.counters.join(item);
+    }
+
+    fn noticed(&mut self, due: Option<(DueKind, Timestamp)>, became_ready: bool) {
+        if let Some((kind, at)) = due {
             self.look_out(kind, at);
         }
-        self.is_woken |= is_ready(item) && !was_ready;
-        self.counters.join(item);
+        self.is_woken |= became_ready;
     }
 
     fn join_due(&mut self, kind: DueKind, at: Timestamp) {

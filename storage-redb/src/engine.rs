@@ -48,9 +48,9 @@ const CURSOR_ROWS_MIN: usize = 4;
 const NEIGHBOURS: usize = 64;
 const NEIGHBOURS_MIN: usize = 4;
 
-/// One redb file.
+/// One redb file, without the queue over it: for benchmarks that compare the two.
 #[derive(Debug)]
-pub(crate) struct RedbEngine {
+pub struct RedbEngine {
     path: PathBuf,
     tripwire: Tripwire,
     /// Whoever compacts or closes writes; everybody else reads.
@@ -82,8 +82,9 @@ fn table(space: Keyspace) -> TableDefinition<'static, Bytes, Bytes> {
 }
 
 impl RedbEngine {
-    /// Opens the file of a directory, or makes it. Blocks; after a crash for as long as redb's repair takes.
-    pub(crate) fn open(directory: &Path, cache_bytes: usize, faults: &Faults) -> KvResult<Self> {
+    /// Opens the file of a directory, or makes it. Blocks; after a crash for as long as redb's repair takes. Whoever calls
+    /// it holds the directory.
+    pub fn open(directory: &Path, cache_bytes: usize, faults: &Faults) -> KvResult<Self> {
         let path = directory.join(FILE);
         if !path
             .try_exists()

@@ -36,4 +36,5 @@ mod file;
 
 pub use backend::RedbBackend;
 pub use config::RedbConfig;
+pub use engine::RedbEngine;
 pub use file::Faults;

@@ -1,0 +1,153 @@
+//! The items that an operation looked at: as they were, and as they are now.
+
+use std::cell::Cell;
+
+use crate::item::{Head, Item};
+
+/// Items by id, in a list: operations name them mostly in ascending order, and then the next is right behind the last.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    /// Ordered by id.
+    items: Vec<One>,
+    /// Where the next look begins.
+    next: Cell<usize>,
+}
+
+#[derive(Debug)]
+struct One {
+    id: u64,
+    /// `None`: there is none, or it was taken out.
+    now: Option<Item>,
+    before: Before,
+}
+
+/// What an item was when it was read.
+#[derive(Debug)]
+enum Before {
+    Unchanged,
+    Changed(Item),
+}
+
+impl Touched {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Takes in what was read. The ids ascend, and none of them is there yet.
+    pub(crate) fn add(&mut self, read: Vec<(u64, Option<Item>)>) {
+        let is_behind = match (self.items.last(), read.first()) {
+            (Some(last), Some((first, _))) => last.id < *first,
+            _ => true,
+        };
+        self.items.extend(read.into_iter().map(|(id, now)| One {
+            id,
+            now,
+            before: Before::Unchanged,
+        }));
+        if !is_behind {
+            self.items.sort_unstable_by_key(|one| one.id);
+        }
+        self.next.set(0);
+    }
+
+    /// Where the item of an id is, if it was looked at.
+    pub(crate) fn find(&self, id: u64) -> Option<usize> {
+        let next = self.next.get();
+        let near = [next.checked_sub(1), Some(next)];
+        let is_it = |at: &usize| self.items.get(*at).is_some_and(|one| one.id == id);
+        let found = near.into_iter().flatten().find(is_it);
+        let found = found.or_else(|| self.items.binary_search_by_key(&id, |one| one.id).ok())?;
+        self.next.set(found + 1);
+        Some(found)
+    }
+
+    /// An item as it is now.
+    pub(crate) fn get(&self, id: u64) -> Option<&Item> {
+        self.items[self.find(id)?].now.as_ref()
+    }
+
+    /// An item that is about to change.
+    pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Item> {
+        let at = self.find(id)?;
+        let one = &mut self.items[at];
+        let item = one.now.as_mut()?;
+        if let Before::Unchanged = one.before {
+            one.before = Before::Changed(item.clone());
+        }
+        Some(item)
+    }
+
+    /// Takes an item out, once it was shown; the answer is what stays to know of it.
+    pub(crate) fn take(&mut self, id: u64, show: impl FnOnce(&Item)) -> Option<Head> {
+        let at = self.find(id)?;
+        let one = &mut self.items[at];
+        let item = one.now.take()?;
+        show(&item);
+        let head = item.head;
+        if let Before::Unchanged = one.before {
+            one.before = Before::Changed(item);
+        }
+        Some(head)
+    }
+
+    /// What has changed: ids in order, each item as it was and as it is now.
+    pub(crate) fn into_changed(self) -> impl Iterator<Item = (u64, Item, Option<Item>)> {
+        self.items.into_iter().filter_map(|one| match one.before {
+            Before::Unchanged => None,
+            Before::Changed(before) => Some((one.id, before, one.now)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storage_api::{ItemState, Position, Timestamp};
+
+    fn item(position: u64) -> Item {
+        let head = Head {
+            priority: 0,
+            payload_len: 1,
+            created_at: Timestamp::EPOCH,
+            expire_at: None,
+            attempts_max: 0,
+            has_dedup_key: false,
+        };
+        let position = Position::new(position).unwrap();
+        Item::fresh(head, ItemState::Ready { position })
+    }
+
+    #[test]
+    fn what_changed_is_told_as_it_was_first_and_is_last() {
+        let mut touched = Touched::default();
+        touched.add(vec![(5, Some(item(5))), (7, Some(item(7))), (9, None)]);
+        touched.add(vec![(2, Some(item(2))), (6, Some(item(6)))]);
+
+        touched.get_mut(7).unwrap().attempts = 1;
+        touched.get_mut(7).unwrap().attempts = 2;
+        assert_eq!(
+            touched.take(2, |item| assert_eq!(item.attempts, 0)),
+            Some(item(2).head)
+        );
+        assert_eq!(
+            touched.take(7, |item| assert_eq!(item.attempts, 2)),
+            Some(item(7).head)
+        );
+        assert_eq!(touched.take(7, |_| panic!("it has gone")), None);
+        touched.get_mut(6).unwrap().attempts = 3;
+
+        assert!(touched.get_mut(9).is_none() && touched.find(8).is_none());
+        assert_eq!(touched.get(5), Some(&item(5)));
+        let now = Item {
+            attempts: 3,
+            ..item(6)
+        };
+        let changed: Vec<_> = touched.into_changed().collect();
+        let expected = [
+            (2, item(2), None),
+            (6, item(6), Some(now)),
+            (7, item(7), None),
+        ];
+        assert_eq!(changed, expected);
+    }
+}
