@@ -41,12 +41,17 @@ const COMPACT_RATIO: u64 = 4;
 /// Files up to this size are compared with their checksums when they are opened, which takes some milliseconds.
 const CHECK_BYTES_MAX: u64 = 16 << 20;
 
-/// From this many new neighbours on, rows are put in through a cursor.
-const CURSOR_ROWS_MIN: usize = 4;
-
-/// Removals are tried together at once, then so many at a time, and never fewer than the other.
-const NEIGHBOURS: usize = 64;
+/// From so many neighbours on, rows are put in or removed together.
 const NEIGHBOURS_MIN: usize = 4;
+/// Where keys do not tell whether they are neighbours, so many are looked at together.
+const NEIGHBOURS: usize = 64;
+/// Numbers of neighbours differ by no more: passing over a row costs a small part of removing one.
+const GAP_MAX: u64 = 4;
+/// So many rows are put in one by one before neighbours are looked for again.
+const SINGLE_ROWS: usize = 16;
+
+/// A key, and the value that it gets; `None`: it is removed.
+type RowChange<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// One redb file, without the queue over it: for benchmarks that compare the two.
 #[derive(Debug)]
@@ -265,32 +270,9 @@ fn apply(
         }
         // Runs of puts and runs of removals, each ordered by key.
         for run in rows.chunk_by(|(_, a), (_, b)| a.is_some() == b.is_some()) {
-            let mut rows = run;
-            while let Some((key, value)) = rows.first() {
-                let Some(value) = value else {
-                    let removed = remove_neighbours(&mut table, rows, &mut live)?;
-                    if removed > 0 {
-                        rows = &rows[removed..];
-                        continue;
-                    }
-                    let old = table.remove(*key)?;
-                    let old = old.map(|old| (key.len() + old.value().len()) as u64);
-                    live = live.saturating_sub(old.unwrap_or(0));
-                    rows = &rows[1..];
-                    continue;
-                };
-                let put = match rows.len() >= CURSOR_ROWS_MIN {
-                    true => put_neighbours(&mut table, rows, &mut live)?,
-                    false => 0,
-                };
-                if put > 0 {
-                    rows = &rows[put..];
-                    continue;
-                }
-                let old = table.insert(*key, *value)?;
-                let old = old.map(|old| (key.len() + old.value().len()) as u64);
-                live = (live + (key.len() + value.len()) as u64).saturating_sub(old.unwrap_or(0));
-                rows = &rows[1..];
+            match run.first() {
+                Some((_, Some(_))) => put_rows(&mut table, run, &mut live)?,
+                _ => remove_rows(&mut table, run, &mut live)?,
             }
         }
     }
@@ -300,10 +282,34 @@ fn apply(
     Ok(live)
 }
 
+/// Puts rows in, which are ordered by key.
+fn put_rows(
+    table: &mut redb::Table<'_, Bytes, Bytes>,
+    mut rows: &[RowChange<'_>],
+    live: &mut u64,
+) -> Result<(), redb::Error> {
+    while !rows.is_empty() {
+        if rows.len() >= NEIGHBOURS_MIN {
+            let put = put_neighbours(table, rows, live)?;
+            rows = &rows[put..];
+        }
+        // The next is there already, or behind something that is. So are those behind it, as likely as not.
+        let (single, rest) = rows.split_at(rows.len().min(SINGLE_ROWS));
+        for (key, value) in single {
+            let Some(value) = value else { continue };
+            let old = table.insert(*key, *value)?;
+            let old = old.map(|old| (key.len() + old.value().len()) as u64);
+            *live = (*live + (key.len() + value.len()) as u64).saturating_sub(old.unwrap_or(0));
+        }
+        rows = rest;
+    }
+    Ok(())
+}
+
 /// Puts in the first of some ordered rows that all come into one gap of the table; the answer is how many those are.
 fn put_neighbours(
     table: &mut redb::Table<'_, Bytes, Bytes>,
-    rows: &[(&[u8], Option<&[u8]>)],
+    rows: &[RowChange<'_>],
     live: &mut u64,
 ) -> Result<usize, redb::Error> {
     let Some((first, _)) = rows.first() else {
@@ -330,40 +336,87 @@ fn put_neighbours(
     Ok(put)
 }
 
-/// Removes the first of some ordered keys in one go, if the table has next to nothing else between them; the answer is how
-/// many those are. One by one costs up to ten times as much.
+/// Removes rows, which are ordered by key: neighbours in one go, as one by one costs up to ten times as much.
+fn remove_rows(
+    table: &mut redb::Table<'_, Bytes, Bytes>,
+    mut rows: &[RowChange<'_>],
+    live: &mut u64,
+) -> Result<(), redb::Error> {
+    while !rows.is_empty() {
+        let mut len = numbered_neighbours(rows);
+        let mut are_neighbours = len >= NEIGHBOURS_MIN;
+        if !are_neighbours {
+            len = rows.len().min(NEIGHBOURS);
+            are_neighbours = len >= NEIGHBOURS_MIN && are_dense(table, &rows[..len])?;
+        }
+        let (first, rest) = rows.split_at(len);
+        if are_neighbours {
+            remove_neighbours(table, first, live)?;
+        } else {
+            for (key, _) in first {
+                let old = table.remove(*key)?;
+                let old = old.map(|old| (key.len() + old.value().len()) as u64);
+                *live = live.saturating_sub(old.unwrap_or(0));
+            }
+        }
+        rows = rest;
+    }
+    Ok(())
+}
+
+/// How many of the first keys differ only in the number that they end with, and not by much: then nothing else can lie
+/// between them but a few rows of the same kind.
+fn numbered_neighbours(rows: &[RowChange<'_>]) -> usize {
+    let is_near = |a: &[u8], b: &[u8]| {
+        let number = |key: &[u8]| {
+            let (prefix, number) = key.split_last_chunk()?;
+            Some((prefix.len(), u64::from_be_bytes(*number)))
+        };
+        let Some(((len, a_number), (b_len, b_number))) = number(a).zip(number(b)) else {
+            return false;
+        };
+        len == b_len && a[..len] == b[..len] && b_number.saturating_sub(a_number) <= GAP_MAX
+    };
+    let together = rows
+        .windows(2)
+        .take_while(|two| is_near(two[0].0, two[1].0));
+    together.count() + 1
+}
+
+/// Whether the table has next to nothing else between some ordered keys.
+fn are_dense(
+    table: &redb::Table<'_, Bytes, Bytes>,
+    rows: &[RowChange<'_>],
+) -> Result<bool, redb::Error> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+        return Ok(false);
+    };
+    let between = (Bound::Included(first.0), Bound::Included(last.0));
+    // A step of a scan costs a small part of a removal.
+    let others_max = rows.len() + rows.len() / 2;
+    let found = table.range::<&[u8]>(between)?.take(others_max + 1);
+    Ok(found.count() <= others_max)
+}
+
 fn remove_neighbours(
     table: &mut redb::Table<'_, Bytes, Bytes>,
-    rows: &[(&[u8], Option<&[u8]>)],
+    rows: &[RowChange<'_>],
     live: &mut u64,
-) -> Result<usize, redb::Error> {
-    for len in [rows.len(), NEIGHBOURS.min(rows.len())] {
-        if len < NEIGHBOURS_MIN {
-            return Ok(0);
+) -> Result<(), redb::Error> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+        return Ok(());
+    };
+    let between = (Bound::Included(first.0), Bound::Included(last.0));
+    let mut keys = rows.iter().map(|(key, _)| *key).peekable();
+    table.retain_in::<&[u8], _>(between, |key, value| {
+        while keys.next_if(|wanted| *wanted < key).is_some() {}
+        let is_removed = keys.next_if(|wanted| *wanted == key).is_some();
+        if is_removed {
+            *live = live.saturating_sub((key.len() + value.len()) as u64);
         }
-        let (first, last) = (rows[0].0, rows[len - 1].0);
-        let between = || (Bound::Included(first), Bound::Included(last));
-        // A step of a scan costs a small part of a removal.
-        let others_max = len + len / 2;
-        let found = table
-            .range::<&[u8]>(between())?
-            .take(others_max + 1)
-            .count();
-        if found > others_max {
-            continue;
-        }
-        let mut keys = rows[..len].iter().map(|(key, _)| *key).peekable();
-        table.retain_in::<&[u8], _>(between(), |key, value| {
-            while keys.next_if(|wanted| *wanted < key).is_some() {}
-            let is_removed = keys.next_if(|wanted| *wanted == key).is_some();
-            if is_removed {
-                *live = live.saturating_sub((key.len() + value.len()) as u64);
-            }
-            !is_removed
-        })?;
-        return Ok(len);
-    }
-    Ok(0)
+        !is_removed
+    })?;
+    Ok(())
 }
 
 struct Snapshot {
