@@ -18,6 +18,9 @@ pub(crate) enum Driver {
     Memory,
     /// One redb file
     Redb,
+    /// sled 0.34
+    #[cfg(feature = "sled")]
+    Sled,
 }
 
 impl Driver {
@@ -26,6 +29,8 @@ impl Driver {
         match self {
             Self::Memory => Medium::Memory(Memory),
             Self::Redb => Medium::Disk(DiskDriver::Redb),
+            #[cfg(feature = "sled")]
+            Self::Sled => Medium::Disk(DiskDriver::Sled),
         }
     }
 }
@@ -52,12 +57,16 @@ impl Memory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DiskDriver {
     Redb,
+    #[cfg(feature = "sled")]
+    Sled,
 }
 
 impl DiskDriver {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Redb => "redb",
+            #[cfg(feature = "sled")]
+            Self::Sled => "sled",
         }
     }
 
@@ -65,6 +74,8 @@ impl DiskDriver {
     pub(crate) fn strongest(self) -> Durability {
         match self {
             Self::Redb => Durability::PowerLoss,
+            #[cfg(feature = "sled")]
+            Self::Sled => Durability::ProcessCrash,
         }
     }
 
@@ -74,6 +85,13 @@ impl DiskDriver {
             Self::Redb => {
                 let cache_bytes = RedbConfig::CACHE_BYTES;
                 let engine = RedbEngine::open(directory, cache_bytes, &Faults::default())?;
+                Ok(Box::new(engine))
+            }
+            #[cfg(feature = "sled")]
+            Self::Sled => {
+                let cache_bytes = storage_sled::SledConfig::CACHE_BYTES;
+                let faults = storage_sled::Faults::default();
+                let engine = storage_sled::SledEngine::open(directory, cache_bytes, &faults)?;
                 Ok(Box::new(engine))
             }
         }
@@ -95,6 +113,8 @@ impl DiskDriver {
             .at(place, RedbConfig::DISK_RESERVE);
         let storage = match self {
             Self::Redb => Storage::new(KvBackend::open(Overlay::new(tap), options)?),
+            #[cfg(feature = "sled")]
+            Self::Sled => Storage::new(KvBackend::open(Overlay::new(tap), options)?),
         };
         Ok((storage, engine_opened))
     }

@@ -31,9 +31,11 @@ const ROOM_RATIO: u64 = 4;
 /// How long sled's own threads may take to let go of its log. One that has panicked never does.
 const LET_GO_WAIT: Duration = Duration::from_secs(10);
 
-/// One sled tree, in which the byte of its keyspace stands before every key: batches are of one tree.
+/// One sled tree, without the queue over it: for benchmarks that compare the two.
+///
+/// The byte of its keyspace stands before every key: batches are of one tree.
 #[derive(Debug)]
-pub(crate) struct SledEngine {
+pub struct SledEngine {
     place: PathBuf,
     faults: Faults,
     /// Whoever closes writes; everybody else reads.
@@ -46,8 +48,9 @@ pub(crate) struct SledEngine {
 type Undone = Vec<(IVec, Option<IVec>)>;
 
 impl SledEngine {
-    /// Opens what is in a directory, or makes it. Blocks for as long as sled takes to read its log.
-    pub(crate) fn open(place: &Path, cache_bytes: usize, faults: &Faults) -> KvResult<Self> {
+    /// Opens what is in a directory, or makes it. Blocks for as long as sled takes to read its log. Whoever calls it holds the
+    /// directory.
+    pub fn open(place: &Path, cache_bytes: usize, faults: &Faults) -> KvResult<Self> {
         Seal::of(place).break_open()?;
         let config = sled::Config::new()
             .path(place.join(DIRECTORY))

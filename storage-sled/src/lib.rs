@@ -38,4 +38,5 @@ mod error;
 
 pub use backend::SledBackend;
 pub use config::SledConfig;
+pub use engine::SledEngine;
 pub use storage_kv::Faults;
