@@ -30,6 +30,20 @@ pub(crate) struct Counters {
     due: [DueMark; DueKind::COUNT],
     /// By priority; only those that have ready items.
     ready: Vec<ReadyMark>,
+    /// Not stored: after a reopening it begins with what is produced next.
+    run: Option<FreshRun>,
+}
+
+/// Ready items of one priority that are as they were produced, do not expire, and have consecutive positions and ids: what
+/// can be leased without a look at their index rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FreshRun {
+    pub(crate) priority: u8,
+    /// That of the first.
+    pub(crate) position: u64,
+    /// That of the first.
+    pub(crate) id: u64,
+    pub(crate) count: u64,
 }
 
 /// A number for ids and one for positions.
@@ -94,6 +108,7 @@ impl Counters {
             stats: PartitionStats::default(),
             due: Default::default(),
             ready: Vec::new(),
+            run: None,
         }
     }
 
@@ -136,16 +151,70 @@ impl Counters {
         if let Some((kind, at)) = due {
             self.leave_due(kind, at);
         }
-        if matches!(item.state, ItemState::Ready { .. })
-            && let Ok(at) = self
+        if let ItemState::Ready { position } = item.state {
+            let priority = item.head.priority;
+            self.leave_run(priority, position.get());
+            let found = self
                 .ready
-                .binary_search_by_key(&item.head.priority, |mark| mark.priority)
-        {
-            let mark = &mut self.ready[at];
-            mark.count = mark.count.saturating_sub(1);
-            if mark.count == 0 {
-                self.ready.remove(at);
+                .binary_search_by_key(&priority, |mark| mark.priority);
+            if let Ok(at) = found {
+                let mark = &mut self.ready[at];
+                mark.count = mark.count.saturating_sub(1);
+                if mark.count == 0 {
+                    self.ready.remove(at);
+                }
             }
+        }
+    }
+
+    /// An item that was just produced has joined.
+    pub(crate) fn extend_run(&mut self, id: u64, item: &Item) {
+        let ItemState::Ready { position } = item.state else {
+            return;
+        };
+        let (priority, position) = (item.head.priority, position.get());
+        match &mut self.run {
+            // Whatever does not fit is found by its index row.
+            Some(run) => {
+                let behind = (run.priority, run.position + run.count, run.id + run.count);
+                if behind == (priority, position, id) && item.head.expire_at.is_none() {
+                    run.count += 1;
+                }
+            }
+            None if item.head.expire_at.is_none() => {
+                self.run = Some(FreshRun {
+                    priority,
+                    position,
+                    id,
+                    count: 1,
+                });
+            }
+            None => {}
+        }
+    }
+
+    /// The run, if it is of a priority.
+    pub(crate) fn run(&self, priority: u8) -> Option<FreshRun> {
+        self.run.filter(|run| run.priority == priority)
+    }
+
+    /// A ready item goes. What stood behind it in the run, if it was not the first, is found by index rows from here on.
+    fn leave_run(&mut self, priority: u8, position: u64) {
+        let Some(run) = self.run.as_mut().filter(|run| run.priority == priority) else {
+            return;
+        };
+        let Some(before) = position.checked_sub(run.position) else {
+            return;
+        };
+        if before == 0 {
+            run.position += 1;
+            run.id += 1;
+            run.count -= 1;
+        } else {
+            run.count = run.count.min(before);
+        }
+        if run.count == 0 {
+            self.run = None;
         }
     }
 
@@ -366,6 +435,40 @@ mod tests {
         );
         counters.saw_due(DueKind::Key, Timestamp::from_micros(7));
         assert_eq!(counters.next_due(), NextDue::At(Timestamp::from_micros(7)));
+    }
+
+    #[test]
+    fn a_run_is_what_is_left_in_front_of_the_first_that_goes_out_of_turn() {
+        let mut counters = Counters::new(0);
+        for position in 5..=9 {
+            let item = item(1, position, None);
+            counters.join(&item);
+            counters.extend_run(position + 100, &item);
+        }
+        let expiring = item(1, 10, Some(7));
+        counters.extend_run(110, &expiring);
+        counters.extend_run(112, &item(1, 12, None));
+        let run = |position, count| FreshRun {
+            priority: 1,
+            position,
+            id: position + 100,
+            count,
+        };
+        assert_eq!(counters.run(1), Some(run(5, 5)));
+        assert_eq!(counters.run(0), None);
+
+        counters.leave(&item(1, 5, None));
+        counters.leave(&item(0, 7, None));
+        assert_eq!(counters.run(1), Some(run(6, 4)));
+        counters.leave(&item(1, 8, None));
+        assert_eq!(counters.run(1), Some(run(6, 2)));
+        counters.leave(&item(1, 4, None));
+        counters.leave(&item(1, 9, None));
+        assert_eq!(counters.run(1), Some(run(6, 2)));
+
+        counters.leave(&item(1, 6, None));
+        counters.leave(&item(1, 7, None));
+        assert_eq!(counters.run(1), None);
     }
 
     #[test]

@@ -48,11 +48,36 @@ impl Janitor {
     }
 }
 
+/// When the engine is asked to give space back.
+#[derive(Debug)]
+struct Rests {
+    /// The batch that was the last when it was looked at last.
+    seen: u64,
+    /// The batch up to which space was given back; `None`: whatever an earlier opening left behind was not.
+    reclaimed: Option<u64>,
+}
+
+impl Rests {
+    /// After a rest: whether the engine is asked, and then whether nothing was written since the rest before.
+    fn ask(&mut self, written: u64) -> Option<bool> {
+        let is_idle = written == self.seen;
+        self.seen = written;
+        (self.reclaimed != Some(written)).then_some(is_idle)
+    }
+
+    /// The engine has given back what it could, while nothing was written.
+    fn done(&mut self) {
+        self.reclaimed = Some(self.seen);
+    }
+}
+
 impl<E: OrderedKv> Kernel<E> {
     /// The life of the thread that does the chores. An engine that fails tells those who call it; here it is tried again.
     pub(crate) fn run_chores(&self) {
-        let mut seen = self.store.last_written();
-        let mut reclaimed = seen;
+        let mut rests = Rests {
+            seen: self.store.last_written(),
+            reclaimed: None,
+        };
         loop {
             let is_rested = {
                 let mut state = self.janitor.state.lock();
@@ -68,16 +93,14 @@ impl<E: OrderedKv> Kernel<E> {
             };
             // What could not be collected is collected by the next opening.
             let _ = self.collect_garbage();
-            let written = self.store.last_written();
-            if is_rested && written != reclaimed {
-                let is_idle = written == seen;
+            if is_rested
+                && let Some(is_idle) = rests.ask(self.store.last_written())
                 // Space that could not be given back is given back later.
-                let is_done = self.store.reclaim(is_idle).is_ok();
-                if is_done && is_idle {
-                    reclaimed = written;
-                }
+                && self.store.reclaim(is_idle).is_ok()
+                && is_idle
+            {
+                rests.done();
             }
-            seen = written;
         }
     }
 
@@ -155,5 +178,30 @@ impl<E: OrderedKv> crate::store::Store<E> {
             })
         })?;
         Ok(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_asked_until_it_has_given_back_while_nothing_was_written() {
+        // What an earlier opening left behind counts, though nothing was written since.
+        let mut rests = Rests {
+            seen: 1,
+            reclaimed: None,
+        };
+        assert_eq!(rests.ask(1), Some(true));
+        rests.done();
+        assert_eq!(rests.ask(1), None);
+
+        assert_eq!(rests.ask(5), Some(false));
+        assert_eq!(rests.ask(9), Some(false));
+        assert_eq!(rests.ask(9), Some(true));
+        // It failed, so it is asked again.
+        assert_eq!(rests.ask(9), Some(true));
+        rests.done();
+        assert_eq!(rests.ask(9), None);
     }
 }

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use storage_api::limits::BATCH_BYTES_MAX;
 use storage_api::{
     Direction, ItemState, LeaseId, LeaseRequest, LeasedBatch, NewLease, Position, RecordView,
+    Timestamp,
 };
 
-use crate::counters::ReadyMark;
+use crate::counters::{FreshRun, ReadyMark};
 use crate::engine::{KvResult, OrderedKv, Span};
-use crate::item::{Head, Item};
+use crate::item::{Head, Item, split_body};
 use crate::keys;
 use crate::keyspace::Keyspace;
 use crate::numbers::Number;
@@ -26,9 +27,67 @@ struct Chosen {
 }
 
 /// The records of what is leased, in one buffer.
+#[derive(Default)]
 struct Records {
     buffer: Vec<u8>,
     ends: Vec<usize>,
+}
+
+/// What a lease takes, while it is gathered.
+struct Taking {
+    now: Timestamp,
+    items_max: usize,
+    bytes_max: u64,
+    bytes: u64,
+    chosen: Vec<Chosen>,
+    records: Records,
+    /// Whether the next would be too much.
+    is_full: bool,
+    /// The first place of the priority at hand that was passed over or did not fit.
+    first_left: Option<u64>,
+    /// Behind the last place of the priority at hand from which something was taken.
+    behind_taken: u64,
+}
+
+impl Taking {
+    fn new(request: &LeaseRequest) -> Self {
+        let answer_max = BATCH_BYTES_MAX as u64;
+        let bytes_max = request.bytes_max;
+        Self {
+            now: request.now,
+            items_max: request.items_max.get(),
+            bytes_max: bytes_max.map_or(answer_max, |max| max.min(answer_max)),
+            bytes: 0,
+            chosen: Vec::new(),
+            records: Records::default(),
+            is_full: false,
+            first_left: None,
+            behind_taken: 0,
+        }
+    }
+
+    fn items_left(&self) -> usize {
+        self.items_max - self.chosen.len()
+    }
+
+    /// Takes an item, unless it is too much.
+    fn take(&mut self, position: Position, row: ReadyRow) -> ControlFlow<()> {
+        self.bytes += u64::from(row.payload_len);
+        // The first comes whatever its size (clause LEASE-5).
+        self.is_full =
+            self.items_left() == 0 || !self.chosen.is_empty() && self.bytes > self.bytes_max;
+        if self.is_full {
+            self.leave(position.get());
+            return ControlFlow::Break(());
+        }
+        self.behind_taken = position.get().saturating_add(1);
+        self.chosen.push(Chosen { position, row });
+        ControlFlow::Continue(())
+    }
+
+    fn leave(&mut self, position: u64) {
+        self.first_left = self.first_left.or(Some(position));
+    }
 }
 
 impl<E: OrderedKv> Work<'_, E> {
@@ -36,11 +95,12 @@ impl<E: OrderedKv> Work<'_, E> {
         let (id, config) = (&self.info.id, &self.info.config);
         check_mode(self.operation, id, config, CLOSED_TO_LEASE)?;
         let mut batch = LeasedBatch::new(request.deadline, request.holder);
-        let chosen = self.choose(request)?;
+        let Taking {
+            chosen, records, ..
+        } = self.choose(request)?;
         if chosen.is_empty() {
             return Ok(batch);
         }
-        let records = self.read_records(&chosen)?;
         let first = self
             .numbers
             .take(self.store, Number::Lease, chosen.len() as u64)?;
@@ -86,74 +146,122 @@ impl<E: OrderedKv> Work<'_, E> {
         Ok(batch)
     }
 
-    /// The ready items that a lease takes, in lease order, found by their index rows alone.
-    fn choose(&mut self, request: &LeaseRequest) -> KvResult<Vec<Chosen>> {
-        let answer_max = BATCH_BYTES_MAX as u64;
-        let bytes_max = request
-            .bytes_max
-            .map_or(answer_max, |max| max.min(answer_max));
-        let mut bytes = 0;
-        let mut chosen: Vec<Chosen> = Vec::new();
+    /// The ready items that a lease takes, in lease order, and their records.
+    fn choose(&mut self, request: &LeaseRequest) -> KvResult<Taking> {
+        let mut taking = Taking::new(request);
         for ReadyMark { priority, mark, .. } in self.counters.ready().to_vec() {
-            let mut is_full = chosen.len() == request.items_max.get();
-            if is_full {
+            if taking.items_left() == 0 {
                 break;
             }
             // Where the priority's order begins from now on, if something of it is left.
-            let mut first_left = None;
-            let mut behind_taken = mark;
-            let from = keys::ready(self.part(), priority, mark);
-            let end = keys::behind(&from[..5]);
-            let span = Span {
-                from: &from,
-                to: end.as_deref(),
-            };
-            self.store
-                .scan(Keyspace::Ready, span, Direction::Forward, |key, row| {
-                    let broken = || damaged(Keyspace::Ready, key, "it does not decode");
-                    let (_, position) = keys::place_of(key).ok_or_else(broken)?;
-                    let row = ReadyRow::decode(row).ok_or_else(broken)?;
-                    if row.expire_at.is_some_and(|at| at <= request.now) {
-                        // Passed over, and left for maintain (clause LEASE-4).
-                        first_left = first_left.or(Some(position));
-                        return Ok(ControlFlow::Continue(()));
-                    }
-                    bytes += u64::from(row.payload_len);
-                    // The first comes whatever its size (clause LEASE-5).
-                    is_full = chosen.len() == request.items_max.get()
-                        || !chosen.is_empty() && bytes > bytes_max;
-                    if is_full {
-                        first_left = first_left.or(Some(position));
-                        return Ok(ControlFlow::Break(()));
-                    }
-                    behind_taken = position.saturating_add(1);
-                    let position = Position::new(position).map_err(|_| broken())?;
-                    chosen.push(Chosen { position, row });
-                    Ok(ControlFlow::Continue(()))
-                })?;
-            self.counters
-                .saw_ready(priority, first_left.unwrap_or(behind_taken));
-            if is_full {
+            (taking.first_left, taking.behind_taken) = (None, mark);
+            self.take_priority(priority, mark, &mut taking)?;
+            let begins = taking.first_left.unwrap_or(taking.behind_taken);
+            self.counters.saw_ready(priority, begins);
+            if taking.is_full {
                 break;
             }
         }
-        Ok(chosen)
+        Ok(taking)
     }
 
-    fn read_records(&self, chosen: &[Chosen]) -> KvResult<Records> {
-        let payloads = chosen.iter().map(|chosen| chosen.row.payload_len as usize);
-        let mut records = Records {
-            buffer: Vec::with_capacity(payloads.map(|len| len + 32).sum()),
-            ends: Vec::with_capacity(chosen.len()),
+    /// Takes of one priority: what stands before its run, the run, and what stands behind it.
+    fn take_priority(&self, priority: u8, mark: u64, taking: &mut Taking) -> KvResult<()> {
+        let end = keys::behind(&keys::ready(self.part(), priority, 0)[..5]);
+        let Some(run) = self.counters.run(priority) else {
+            return self.take_rows(
+                &keys::ready(self.part(), priority, mark),
+                end.as_deref(),
+                taking,
+            );
         };
-        let ids: Vec<u64> = chosen.iter().map(|chosen| chosen.row.id).collect();
+        if mark < run.position {
+            let from = keys::ready(self.part(), priority, mark);
+            let to = keys::ready(self.part(), priority, run.position);
+            self.take_rows(&from, Some(&to), taking)?;
+        }
+        if !taking.is_full {
+            self.take_run(run, taking)?;
+        }
+        if !taking.is_full {
+            let from = keys::ready(self.part(), priority, run.position + run.count);
+            self.take_rows(&from, end.as_deref(), taking)?;
+        }
+        Ok(())
+    }
+
+    /// Takes items by their index rows.
+    fn take_rows(&self, from: &[u8], to: Option<&[u8]>, taking: &mut Taking) -> KvResult<()> {
+        let taken_before = taking.chosen.len();
+        let span = Span { from, to };
+        self.store
+            .scan(Keyspace::Ready, span, Direction::Forward, |key, row| {
+                let broken = || damaged(Keyspace::Ready, key, "it does not decode");
+                let (_, position) = keys::place_of(key).ok_or_else(broken)?;
+                let row = ReadyRow::decode(row).ok_or_else(broken)?;
+                if row.expire_at.is_some_and(|at| at <= taking.now) {
+                    // Passed over, and left for maintain (clause LEASE-4).
+                    taking.leave(position);
+                    return Ok(ControlFlow::Continue(()));
+                }
+                let position = Position::new(position).map_err(|_| broken())?;
+                Ok(taking.take(position, row))
+            })?;
+        let taken = &taking.chosen[taken_before..];
+        let bytes = taken.iter().map(|chosen| chosen.row.payload_len as usize);
+        let records = &mut taking.records;
+        records.buffer.reserve(bytes.map(|len| len + 32).sum());
+        let ids: Vec<u64> = taken.iter().map(|chosen| chosen.row.id).collect();
         self.read_bodies(&ids, |id, body| {
             let body = body.ok_or_else(|| self.missing(id))?;
             records.buffer.extend_from_slice(Self::record_bytes(body));
             records.ends.push(records.buffer.len());
             Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(records)
+        })
+    }
+
+    /// Takes items of the run: their bodies say all that their index rows do.
+    fn take_run(&self, run: FreshRun, taking: &mut Taking) -> KvResult<()> {
+        let count = run.count.min(taking.items_left() as u64);
+        let from = keys::item(self.part(), run.id);
+        let to = keys::item(self.part(), run.id + count);
+        let span = Span::new(&from, &to);
+        let mut ids = run.id..run.id + count;
+        self.store
+            .scan(Keyspace::Bodies, span, Direction::Forward, |key, body| {
+                let expected = ids.next();
+                let id = self.id_of(Keyspace::Bodies, key)?;
+                if let Some(expected) = expected.filter(|expected| *expected != id) {
+                    return Err(self.missing(expected));
+                }
+                let (position, record) = split_body(body)
+                    .filter(|(position, _)| *position == run.position + (id - run.id))
+                    .ok_or_else(|| damaged(Keyspace::Bodies, key, "it is not of its place"))?;
+                let row = ReadyRow {
+                    id,
+                    is_fresh: true,
+                    payload_len: u32::try_from(record.payload_len()).unwrap_or(u32::MAX),
+                    expire_at: None,
+                };
+                let position = Position::new(position)
+                    .map_err(|_| damaged(Keyspace::Bodies, key, "it does not decode"))?;
+                let flow = taking.take(position, row);
+                if flow.is_continue() {
+                    taking.records.buffer.extend_from_slice(record.as_bytes());
+                    taking.records.ends.push(taking.records.buffer.len());
+                }
+                Ok(flow)
+            })?;
+        if !taking.is_full {
+            if let Some(missing) = ids.next() {
+                return Err(self.missing(missing));
+            }
+            if count < run.count {
+                taking.is_full = true;
+                taking.leave(run.position + count);
+            }
+        }
+        Ok(())
     }
 
     /// The items that have changed since they were produced, each at its place; they have state rows.

@@ -58,6 +58,7 @@ impl<E: OrderedKv> Work<'_, E> {
                 self.bear(id, &item);
             }
             self.insert(id, &item, record.as_bytes());
+            self.counters.extend_run(id, &item);
         }
         if first.is_some() {
             self.check_room()?;

@@ -136,3 +136,14 @@ async fn each_item_costs_at_most_four_rows_a_step() {
     // One row more: the counters.
     assert_eq!((produced, leased, completed), (201, 301, 301));
 }
+
+#[tokio::test]
+async fn what_is_as_it_was_produced_is_leased_without_its_index_rows() {
+    let watch = Watch::default();
+    let backend = deep(&watch, 300).await;
+    let before = watch.read();
+
+    lease(&backend, BATCH).await;
+
+    assert_eq!(watch.read() - before, BATCH as u64);
+}
