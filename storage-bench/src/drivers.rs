@@ -18,6 +18,9 @@ pub(crate) enum Driver {
     Memory,
     /// One redb file
     Redb,
+    /// RocksDB
+    #[cfg(feature = "rocks")]
+    Rocks,
     /// sled 0.34
     #[cfg(feature = "sled")]
     Sled,
@@ -29,6 +32,8 @@ impl Driver {
         match self {
             Self::Memory => Medium::Memory(Memory),
             Self::Redb => Medium::Disk(DiskDriver::Redb),
+            #[cfg(feature = "rocks")]
+            Self::Rocks => Medium::Disk(DiskDriver::Rocks),
             #[cfg(feature = "sled")]
             Self::Sled => Medium::Disk(DiskDriver::Sled),
         }
@@ -57,6 +62,8 @@ impl Memory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DiskDriver {
     Redb,
+    #[cfg(feature = "rocks")]
+    Rocks,
     #[cfg(feature = "sled")]
     Sled,
 }
@@ -65,6 +72,8 @@ impl DiskDriver {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Redb => "redb",
+            #[cfg(feature = "rocks")]
+            Self::Rocks => "rocks",
             #[cfg(feature = "sled")]
             Self::Sled => "sled",
         }
@@ -74,6 +83,8 @@ impl DiskDriver {
     pub(crate) fn strongest(self) -> Durability {
         match self {
             Self::Redb => Durability::PowerLoss,
+            #[cfg(feature = "rocks")]
+            Self::Rocks => Durability::PowerLoss,
             #[cfg(feature = "sled")]
             Self::Sled => Durability::ProcessCrash,
         }
@@ -85,6 +96,13 @@ impl DiskDriver {
             Self::Redb => {
                 let cache_bytes = RedbConfig::CACHE_BYTES;
                 let engine = RedbEngine::open(directory, cache_bytes, &Faults::default())?;
+                Ok(Box::new(engine))
+            }
+            #[cfg(feature = "rocks")]
+            Self::Rocks => {
+                let config = storage_rocks::RocksConfig::new(directory);
+                let faults = storage_rocks::Faults::default();
+                let engine = storage_rocks::RocksEngine::open(directory, &config, &faults)?;
                 Ok(Box::new(engine))
             }
             #[cfg(feature = "sled")]
@@ -113,6 +131,8 @@ impl DiskDriver {
             .at(place, RedbConfig::DISK_RESERVE);
         let storage = match self {
             Self::Redb => Storage::new(KvBackend::open(Overlay::new(tap), options)?),
+            #[cfg(feature = "rocks")]
+            Self::Rocks => Storage::new(KvBackend::open(tap, options)?),
             #[cfg(feature = "sled")]
             Self::Sled => Storage::new(KvBackend::open(Overlay::new(tap), options)?),
         };

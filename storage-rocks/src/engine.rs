@@ -40,9 +40,10 @@ const MANIFEST_AHEAD_BYTES: usize = 64 << 10;
 const MESSAGE_FILES: usize = 2;
 const MESSAGE_BYTES: usize = 1 << 20;
 
-/// One RocksDB database, with a column family for each keyspace.
+/// One RocksDB database, with a column family for each keyspace, without the queue over it: for benchmarks that compare the
+/// two.
 #[derive(Debug)]
-pub(crate) struct RocksEngine {
+pub struct RocksEngine {
     place: PathBuf,
     faults: Faults,
     /// Whoever closes writes; everybody else reads.
@@ -70,8 +71,9 @@ impl Opened {
 }
 
 impl RocksEngine {
-    /// Opens the database of a directory, or makes it. Blocks; after a crash for as long as reading the logs takes.
-    pub(crate) fn open(place: &Path, config: &RocksConfig, faults: &Faults) -> KvResult<Self> {
+    /// Opens the database of a directory, or makes it. Blocks; after a crash for as long as reading the logs takes. Whoever
+    /// calls it holds the directory.
+    pub fn open(place: &Path, config: &RocksConfig, faults: &Faults) -> KvResult<Self> {
         let directory = place.join(DIRECTORY);
         Seal::of(place).break_open()?;
         let is_there = directory

@@ -42,4 +42,5 @@ mod space;
 
 pub use backend::RocksBackend;
 pub use config::RocksConfig;
+pub use engine::RocksEngine;
 pub use storage_kv::Faults;
