@@ -1,4 +1,5 @@
-//! What the memory engine promises beyond rates: latencies, what the handle adds, threads, timers, and great depth.
+//! What the memory engine promises beyond rates: latencies, what the handle adds, threads, timers, pauses, starting and
+//! dropping, and great depth.
 
 use std::hint::black_box;
 use std::io::{Result as IoResult, Write};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use storage_api::{
     Count, ItemBatch, ItemStore, LeaseRequest, NewItem, Partition, PartitionConfig, PartitionId,
-    PartitionStore, Result, Storage, Timestamp,
+    PartitionStore, Receipts, Result, Storage, Timestamp,
 };
 use storage_memory::MemoryBackend;
 
@@ -17,6 +18,8 @@ const SINGLE_CALLS: usize = 50_000;
 const TIMERS: usize = 1_000_000;
 const DEEP_ITEMS: usize = 10_000_000;
 const ROUNDS: usize = 5;
+const INSTANCES: usize = 1000;
+const SCATTERED_ITEMS: usize = 1_000_000;
 const CELL: Duration = Duration::from_millis(150);
 
 /// One line of the report.
@@ -73,6 +76,26 @@ pub(crate) async fn measure(is_quick: bool) -> Result<Vec<Finding>> {
     add(
         "maintain of 1000 due leases among a million, median, worst",
         format!("{:.2} and {:.2} ms", median * 1e3, worst * 1e3),
+    );
+    let (start, end) = starting().await?;
+    add(
+        "opening with a partition and an item, and dropping that",
+        format!("{:.1} and {:.1} us", start * 1e6, end * 1e6),
+    );
+    let pauses = pauses().await?;
+    add(
+        "complete of one of a million in no order, p50, p99.9, worst",
+        format!(
+            "{:.1} us, {:.1} us, {:.2} ms; {:.2} bytes moved a byte",
+            pauses.median * 1e6,
+            pauses.rare * 1e6,
+            pauses.worst * 1e3,
+            pauses.moved
+        ),
+    );
+    add(
+        "deleting a partition of a million items",
+        format!("{:.2} ms", deleting().await? * 1e3),
     );
     if !is_quick {
         add(
@@ -236,6 +259,78 @@ async fn due_timers() -> Result<(f64, f64)> {
     }
     let worst = times.iter().copied().fold(0.0, f64::max);
     Ok((median(times), worst))
+}
+
+/// Seconds that an instance takes to be opened, with a partition and an item in it, and to be dropped.
+async fn starting() -> Result<(f64, f64)> {
+    let (mut starts, mut ends) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let mut instances = Vec::with_capacity(INSTANCES);
+        for _ in 0..INSTANCES {
+            let partition = open(0).await?;
+            partition.produce_batch(batch(1)?).await?;
+            instances.push(partition);
+        }
+        starts.push(start.elapsed().as_secs_f64() / INSTANCES as f64);
+        let start = Instant::now();
+        drop(instances);
+        ends.push(start.elapsed().as_secs_f64() / INSTANCES as f64);
+    }
+    Ok((median(starts), median(ends)))
+}
+
+/// Seconds that single calls wait while segments are compacted under them.
+struct Pauses {
+    median: f64,
+    /// One call of a thousand waits longer.
+    rare: f64,
+    worst: f64,
+    /// Bytes moved for each byte of records.
+    moved: f64,
+}
+
+async fn pauses() -> Result<Pauses> {
+    let backend = MemoryBackend::new();
+    let home = PartitionId::new("bench", 0)?;
+    backend
+        .create_partition(&home, PartitionConfig::default())
+        .await?;
+    let now = Timestamp::EPOCH;
+    let (mut receipts, mut bytes) = (Vec::new(), 0);
+    for _ in 0..SCATTERED_ITEMS / 1000 {
+        let sealed = batch(1000)?.seal(now);
+        bytes += sealed.buffer().len();
+        backend.produce(&home, sealed).await?;
+        let request = LeaseRequest::new(now, now.saturating_add(LEASE_FOR), Count::MAX);
+        receipts.extend(backend.lease(&home, request).await?.receipts());
+    }
+    let mut times = Vec::with_capacity(SCATTERED_ITEMS);
+    for index in 0..SCATTERED_ITEMS {
+        // As scattered as drawn lots, each once, and the same in every run.
+        let receipt = receipts[index * 7919 % SCATTERED_ITEMS];
+        let start = Instant::now();
+        backend.complete(&home, Receipts::one(receipt)).await?;
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(Pauses {
+        median: times[SCATTERED_ITEMS / 2],
+        rare: times[SCATTERED_ITEMS - SCATTERED_ITEMS / 1000],
+        worst: times[SCATTERED_ITEMS - 1],
+        moved: backend.report()?.moved_bytes as f64 / bytes as f64,
+    })
+}
+
+/// Seconds until a partition of a million items has gone.
+async fn deleting() -> Result<f64> {
+    let partition = open(SCATTERED_ITEMS).await?;
+    let start = Instant::now();
+    partition
+        .storage()
+        .delete_partition(partition.id().clone())
+        .await?;
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// The rate at ten million items, of that at a thousand.

@@ -111,7 +111,10 @@ impl Partition {
             }
             if !is_trimmed {
                 is_trimmed = true;
-                self.compact_all();
+                // Whatever is moved, one segment at a time is opened before others are given up.
+                if self.reserve_last(budget.block_bytes_max()) {
+                    self.compact_all();
+                }
                 self.log.trim();
                 self.settle();
                 continue;
