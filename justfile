@@ -29,9 +29,9 @@ docs *args:
 test *args:
     cargo test --workspace "$@"
 
-# Run the conformance suite on the memory and the journal driver.
+# Run the conformance suite on every driver.
 suite *args:
-    cargo test -p storage-memory --test conformance -- "$@"
+    for driver in memory redb rocks sled; do cargo test -p "storage-$driver" --test conformance -- "$@" || exit; done
     cargo test --manifest-path {{ journal }} --test conformance -- "$@"
 
 # Print the matrix of drivers and clauses from the suite's last run: `just report --json FILE`.

@@ -76,6 +76,19 @@ impl<'a> DriverConfig<'a> {
     }
 }
 
+#[cfg(any(feature = "redb", feature = "rocks", feature = "sled"))]
+impl DriverConfig<'_> {
+    /// The size of something in memory, under that key.
+    pub(crate) fn memory(
+        &self,
+        key: &str,
+        size: storage_queue::ByteSize,
+    ) -> Result<usize, ConfigError> {
+        usize::try_from(size.bytes())
+            .map_err(|_| self.refuse(key, "no memory is that large; 64MiB are the default"))
+    }
+}
+
 type Opening =
     Pin<Box<dyn Future<Output = storage_api::Result<Arc<dyn StorageBackend>>> + Send + 'static>>;
 

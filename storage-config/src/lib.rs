@@ -21,6 +21,7 @@
 //!
 //! - A storage is a `driver:` and, where the driver has settings, a `config:`. Storages of one driver with the same
 //!   settings are one backend, opened once, so that transactions span them.
+//! - The drivers are `memory` and `redb`, and by choice `rocks` and `sled`, each with the feature of its name.
 //! - Sizes, durations and percentages have units: `512MiB`, `30s`, `85%`. Relative paths start at the file.
 //! - Durable metadata over volatile items, or volatile metadata over durable items, is refused unless the file says
 //!   `allow-mixed-durability: true`.
@@ -33,7 +34,7 @@
 //! | `registry` | which drivers there are, and how a file is opened |
 //! | `yaml`, `node` | how text becomes values that know their place |
 //! | `document` | what may stand in a file |
-//! | `driver`, `memory`, `redb` | what a driver sees of its `config:`, and what it makes of it |
+//! | `driver`, `memory`, `redb`, `rocks`, `sled` | what a driver sees of its `config:`, and what it makes of it |
 //! | `open`, `opened`, `queues` | what a file becomes |
 //! | `error` | what is wrong, and where |
 
@@ -49,6 +50,10 @@ mod queues;
 #[cfg(feature = "redb")]
 mod redb;
 mod registry;
+#[cfg(feature = "rocks")]
+mod rocks;
+#[cfg(feature = "sled")]
+mod sled;
 mod yaml;
 
 pub use driver::{DriverConfig, Plan};

@@ -37,12 +37,10 @@ fn cache_default() -> ByteSize {
 pub(crate) fn plan(config: &DriverConfig<'_>) -> Result<Plan, ConfigError> {
     let mut settings: Settings = config.read()?;
     settings.storage_dir = config.resolve(&settings.storage_dir);
-    let cache_bytes = usize::try_from(settings.cache.bytes())
-        .map_err(|_| config.refuse("cache", "no memory is that large; 64MiB are the default"))?;
     let redb = RedbConfig::new(&settings.storage_dir)
         .durability(settings.durability)
         .disk_reserve(settings.disk_reserve.bytes())
-        .cache_bytes(cache_bytes);
+        .cache_bytes(config.memory("cache", settings.cache)?);
     let plan = Plan::new(&settings, async move {
         Ok(Arc::new(RedbBackend::open(redb).await?) as Arc<dyn StorageBackend>)
     });

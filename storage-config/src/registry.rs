@@ -14,7 +14,12 @@ use crate::opened::Opened;
 use crate::yaml::{self, FILE_BYTES_MAX};
 
 /// Drivers that this crate can name, and the cargo feature that compiles each in.
-const BUILT_IN: [(&str, &str); 2] = [("memory", "memory"), ("redb", "redb")];
+const BUILT_IN: [(&str, &str); 4] = [
+    ("memory", "memory"),
+    ("redb", "redb"),
+    ("rocks", "rocks"),
+    ("sled", "sled"),
+];
 
 /// Makes a plan of a `config:`.
 type Factory = dyn Fn(&DriverConfig<'_>) -> Result<Plan, ConfigError> + Send + Sync;
@@ -62,8 +67,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The drivers that are compiled in: `memory` and `redb`, each with the feature of its name, both on by
-    /// default.
+    /// The drivers that are compiled in, each with the feature of its name: `memory` and `redb` by default, `rocks` and
+    /// `sled` by choice.
     pub fn builtin() -> Self {
         let registry = Self {
             factories: BTreeMap::new(),
@@ -72,6 +77,10 @@ impl Registry {
         let registry = registry.with("memory", crate::memory::plan);
         #[cfg(feature = "redb")]
         let registry = registry.with("redb", crate::redb::plan);
+        #[cfg(feature = "rocks")]
+        let registry = registry.with("rocks", crate::rocks::plan);
+        #[cfg(feature = "sled")]
+        let registry = registry.with("sled", crate::sled::plan);
         registry
     }
 
@@ -137,15 +146,21 @@ impl Registry {
     }
 
     fn unknown(&self, driver: &str) -> Problem {
-        let problem = Problem::unknown("driver", driver, self.drivers());
-        match BUILT_IN.iter().find(|(name, _)| *name == driver) {
-            Some((_, feature)) => Problem {
-                message: format!(
-                    "the driver «{driver}» is not compiled in; enable the feature «{feature}» of storage-config"
-                ),
-                ..problem
-            },
-            None => problem,
+        if let Some((_, feature)) = BUILT_IN.iter().find(|(name, _)| *name == driver) {
+            let message = format!(
+                "the driver «{driver}» is not compiled in; enable the feature «{feature}» of storage-config"
+            );
+            return Problem {
+                found: Some(driver.to_owned()),
+                ..message.into()
+            };
+        }
+        // One that is not compiled in may be meant; told so, the reader learns how it is.
+        let built_in = BUILT_IN.iter().map(|(name, _)| *name);
+        let meant = Problem::unknown("driver", driver, self.drivers().chain(built_in));
+        Problem {
+            nearest: meant.nearest,
+            ..Problem::unknown("driver", driver, self.drivers())
         }
     }
 }
@@ -227,7 +242,11 @@ mod tests {
         );
         assert_eq!(
             without.unknown("rocks").to_string(),
-            "unknown driver «rocks»; nothing is known here"
+            "the driver «rocks» is not compiled in; enable the feature «rocks» of storage-config"
+        );
+        assert_eq!(
+            without.unknown("skled").to_string(),
+            "unknown driver «skled»; nothing is known here; did you mean «sled»?"
         );
     }
 }

@@ -45,6 +45,10 @@ async fn check(cases: &[(String, impl AsRef<str>)]) {
 
 #[tokio::test]
 async fn unknown_words_name_the_place_and_the_nearest_known_one() {
+    let drivers = Registry::builtin().drivers().collect::<Vec<_>>().join(", ");
+    let misspelt =
+        format!(":2:11: unknown driver «memroy»; known here are {drivers}; did you mean «memory»?");
+    let unheard_of = format!(":5:13: unknown driver «oracle»; known here are {drivers}");
     let cases = [
         (
             with("    affinity", "    lease_sm"),
@@ -59,13 +63,10 @@ async fn unknown_words_name_the_place_and_the_nearest_known_one() {
             ":1:1: unknown key «queue_storage»; known here are queue-storage, partition-storage, queues, \
              allow-mixed-durability; did you mean «queue-storage»?",
         ),
+        (with("driver: memory", "driver: memroy"), misspelt.as_str()),
         (
-            with("driver: memory", "driver: memroy"),
-            ":2:11: unknown driver «memroy»; known here are memory, redb; did you mean «memory»?",
-        ),
-        (
-            with("    driver: memory", "    driver: rocks"),
-            ":5:13: unknown driver «rocks»; known here are memory, redb",
+            with("    driver: memory", "    driver: oracle"),
+            unheard_of.as_str(),
         ),
         (
             with(
@@ -89,6 +90,59 @@ async fn unknown_words_name_the_place_and_the_nearest_known_one() {
     ];
 
     check(&cases).await;
+}
+
+#[tokio::test]
+async fn settings_of_drivers_on_disk_are_refused_where_they_stand() {
+    let on_disk = |driver: &str, config: &str| {
+        let config = format!("  driver: {driver}\n  config: {{ {config} }}");
+        with("  driver: memory", &config)
+    };
+    for driver in Registry::builtin()
+        .drivers()
+        .filter(|driver| *driver != "memory")
+    {
+        let cases = [
+            (
+                on_disk(driver, "cache: 1MiB"),
+                ":3:11: the key «storage-dir» is missing",
+            ),
+            (
+                on_disk(driver, "storage-dir: d, durabilty: none"),
+                "durabilty",
+            ),
+            (
+                on_disk(driver, "storage-dir: d, durability: some"),
+                ":3:41: unknown word «some»; known here are none, process-crash, power-loss",
+            ),
+            (
+                on_disk(driver, "storage-dir: d, cache: 64 parsecs"),
+                ":3:36: expected a size such as 512MiB (units: B, kB, MB, GB, TB, KiB, MiB, GiB, TiB), \
+                 found «64 parsecs»",
+            ),
+        ];
+        for (text, expected) in cases {
+            let got = refusal_of(&text).await.to_string();
+            assert!(got.contains(expected), "{expected}: {got}");
+        }
+    }
+}
+
+#[cfg(feature = "sled")]
+#[tokio::test]
+async fn sled_at_power_loss_is_refused_with_the_reason() {
+    let text = with(
+        "  driver: memory",
+        "  driver: sled\n  config: { storage-dir: d, durability: power-loss }",
+    );
+
+    let refusal = refusal_of(&text).await.to_string();
+
+    assert_eq!(
+        refusal,
+        "queue.yaml:3:41: durability: sled 0.34 does not wait for the disk, so that nothing it holds survives the loss of \
+         power for sure; choose process-crash, or the driver redb or rocks"
+    );
 }
 
 #[tokio::test]

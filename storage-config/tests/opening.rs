@@ -246,9 +246,15 @@ partition-storage: [{ name: a, driver: memory }]
 
     let refusal = Scene::new().refusal_of(text).await;
 
+    let registry = Registry::builtin();
+    let mut drivers: Vec<_> = registry.drivers().chain(["shelf"]).collect();
+    drivers.sort_unstable();
+    let drivers = drivers.join(", ");
     assert_eq!(
         refusal,
-        "queue.yaml:2:26: unknown driver «shlef»; known here are memory, redb, shelf; did you mean «shelf»?"
+        format!(
+            "queue.yaml:2:26: unknown driver «shlef»; known here are {drivers}; did you mean «shelf»?"
+        )
     );
 }
 

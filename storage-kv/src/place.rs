@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
-use storage_api::{Error, ErrorKind, Object, Operation, Result, RetryHint};
+use storage_api::{Error, ErrorKind, Object, Operation, Result};
 
 const MARKER: &str = "storage-place";
 const MARKER_NEW: &str = "storage-place.new";
@@ -214,15 +214,10 @@ fn hold_lock(refusal: &Refusal<'_>, path: &Path) -> Result<File> {
         turns += 1;
         wait_a_turn();
     }
-    let told = file
+    // Always as many bytes, written over those before: that needs no room on a full disk. Without it the lock holds, too.
+    let _ = file
         .rewind()
-        .and_then(|()| file.set_len(0))
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
-    told.map_err(|error| {
-        refusal
-            .io("its lock cannot be written", error)
-            .with_retry_hint(RetryHint::SameCall)
-    })?;
+        .and_then(|()| writeln!(file, "{:<10}", std::process::id()));
     Ok(file)
 }
 

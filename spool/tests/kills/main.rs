@@ -29,6 +29,18 @@ fn four_workers_on_redb_repeat_only_the_lines_that_they_were_at() {
     killed_again_and_again("redb", include_str!("../../../examples/disk.yaml"), 4);
 }
 
+#[cfg(feature = "rocks")]
+#[test]
+fn four_workers_on_rocks_repeat_only_the_lines_that_they_were_at() {
+    killed_again_and_again("rocks", include_str!("../../../examples/rocks.yaml"), 4);
+}
+
+#[cfg(feature = "sled")]
+#[test]
+fn four_workers_on_sled_repeat_only_the_lines_that_they_were_at() {
+    killed_again_and_again("sled", include_str!("../../../examples/sled.yaml"), 4);
+}
+
 fn killed_again_and_again(driver: &str, config: &str, workers: usize) {
     let scene = Scene::of(config);
     let lines: BTreeSet<String> = (1..=LINES).map(|number| format!("line-{number}")).collect();

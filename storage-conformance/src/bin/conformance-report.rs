@@ -108,10 +108,9 @@ fn report(options: Options) -> std::io::Result<ExitCode> {
         }
     }
     if report.drivers.is_empty() {
-        complain(
-            &format!("no records in {directories:?}; run the conformance tests of a driver first"),
-            0,
-        );
+        let problem =
+            format!("no records in {directories:?}; run the conformance tests of a driver first");
+        return Ok(complain(&problem, 1));
     }
     if let Some(file) = &options.check {
         let text = std::fs::read_to_string(file)?;

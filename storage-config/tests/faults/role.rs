@@ -1,0 +1,55 @@
+//! What this program does when it is not the test itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::scene::Scene;
+use crate::{disks, processes};
+
+const NAME: &str = "STORAGE_FAULTS_ROLE";
+const DRIVER: &str = "STORAGE_FAULTS_DRIVER";
+const DIRECTORY: &str = "STORAGE_FAULTS_DIRECTORY";
+
+/// A part of a test, for a process of its own.
+pub(crate) struct Role {
+    name: String,
+    scene: Scene,
+}
+
+/// The role that this process was started for.
+pub(crate) fn asked() -> Option<Role> {
+    let variable = |name| std::env::var_os(name).map(|value| value.into_string().unwrap());
+    Some(Role {
+        name: variable(NAME)?,
+        scene: Scene::at(&variable(DRIVER)?, PathBuf::from(variable(DIRECTORY)?)),
+    })
+}
+
+impl Role {
+    pub(crate) fn play(self) {
+        let Self { name, scene } = self;
+        match name.as_str() {
+            "hold" => processes::hold(&scene),
+            "work" => processes::work(&scene),
+            "full-disk" => disks::full_disk(&scene),
+            "read-only" => disks::read_only(&scene),
+            unknown => panic!("there is no role «{unknown}»"),
+        }
+    }
+}
+
+/// This program in a role, behind a launcher that may be empty.
+pub(crate) fn command(launcher: &[&str], role: &str, driver: &str, directory: &Path) -> Command {
+    let program = std::env::current_exe().unwrap();
+    let mut command = match launcher {
+        [] => Command::new(program),
+        [launcher, arguments @ ..] => {
+            let mut command = Command::new(launcher);
+            command.args(arguments).arg(program);
+            command
+        }
+    };
+    command.env(NAME, role).env(DRIVER, driver);
+    command.env(DIRECTORY, directory);
+    command
+}
