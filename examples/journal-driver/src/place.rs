@@ -4,7 +4,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use storage_api::Result;
 
 use crate::error::{foreign, held, unavailable};
@@ -12,6 +15,11 @@ use crate::journal::{DRAFT_NAME, Journal, NAME, sync_directory_of};
 
 /// The name of the file that is locked, and says who holds it.
 const LOCK_NAME: &str = "LOCK";
+
+/// A process that was killed while it started another leaves its lock with that one, until it runs its own program. So
+/// long, and so often, the lock of a process that has ended is asked for again.
+const ORPHAN_TURN: Duration = Duration::from_millis(10);
+const ORPHAN_TURNS_MAX: u32 = 1000;
 
 /// A directory that this backend alone has open. Dropping it lets go.
 #[derive(Debug)]
@@ -107,16 +115,20 @@ fn lock(dir: &Path) -> Result<File> {
         .mode(0o600)
         .open(&path)
         .map_err(|error| unavailable(&path, "it cannot be opened", error))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let holder = fs::read_to_string(&path).ok();
-            let holder = holder.and_then(|text| text.trim().parse().ok());
+    for turn in 0.. {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(unavailable(&path, "it cannot be locked", error));
+            }
+        }
+        let holder = fs::read_to_string(&path).ok();
+        let holder = holder.and_then(|text| text.trim().parse().ok());
+        if turn == ORPHAN_TURNS_MAX || !holder.is_some_and(has_ended) {
             return Err(held(dir, holder));
         }
-        Err(TryLockError::Error(error)) => {
-            return Err(unavailable(&path, "it cannot be locked", error));
-        }
+        wait_a_turn();
     }
     let pid = format!("{}\n", std::process::id());
     let written = file
@@ -125,4 +137,17 @@ fn lock(dir: &Path) -> Result<File> {
     // The lock holds without the name of its holder, too.
     let _ = written;
     Ok(file)
+}
+
+fn has_ended(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.map(test_kill_process) == Some(Err(Errno::SRCH))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no lock tells its end but to one who waits for it without a limit"
+)]
+fn wait_a_turn() {
+    std::thread::sleep(ORPHAN_TURN);
 }

@@ -1,6 +1,8 @@
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use journal_driver::JournalConfig;
 use storage_api::{ErrorKind, PartitionStore, StorageBackend};
@@ -20,6 +22,32 @@ fn listing(dir: &Path) -> Vec<(String, Vec<u8>)> {
         .collect();
     files.sort();
     files
+}
+
+#[tokio::test]
+async fn a_lock_that_a_dead_process_left_to_its_child_is_waited_for() {
+    let story = Story::new();
+    story.open().await.close().await.unwrap();
+    let mut dead = Command::new("true").spawn().unwrap();
+    dead.wait().unwrap();
+    let mut lock = fs::File::create(story.path("LOCK")).unwrap();
+    lock.lock().unwrap();
+    writeln!(lock, "{}", dead.id()).unwrap();
+    // It holds the lock as long as it lives, under the name of the dead.
+    let mut child = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(lock)
+        .spawn()
+        .unwrap();
+
+    let ending = std::thread::spawn(move || {
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    });
+    let opened = story.try_open().await;
+
+    ending.join().unwrap();
+    opened.unwrap().close().await.unwrap();
 }
 
 #[tokio::test]
