@@ -27,7 +27,7 @@ docs *args:
 
 # Run the workspace's tests, doctests included: `just test -p storage-api`.
 test *args:
-    cargo test --workspace "$@"
+    cargo test --workspace --all-features "$@"
 
 # Run the conformance suite on every driver.
 suite *args:
