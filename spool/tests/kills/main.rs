@@ -17,7 +17,7 @@ use scene::{Ran, Scene};
 
 const KILLS: u64 = 50;
 /// More than all killed runs together can do, so that each is killed before it has nothing more to do.
-const LINES: usize = (KILLS * moment::BEGUN_MAX) as usize + 100;
+const LINES: u64 = KILLS * moment::BEGUN_MAX + 100;
 
 #[test]
 fn one_worker_on_redb_repeats_only_the_line_that_it_was_at() {

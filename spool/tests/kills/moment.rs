@@ -51,10 +51,13 @@ fn pass(turns: u64) {
 pub(crate) struct Moments(u64);
 
 impl Moments {
+    #[expect(
+        clippy::print_stdout,
+        reason = "the harness shows it where the test fails"
+    )]
     pub(crate) fn seeded() -> Self {
         const VARIABLE: &str = "SPOOL_TEST_SEED";
         let seed = std::env::var(VARIABLE).map_or(1, |seed| seed.parse().unwrap());
-        // Shown where the test fails.
         println!("{VARIABLE}={seed}");
         Self(seed)
     }

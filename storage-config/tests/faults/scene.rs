@@ -81,7 +81,7 @@ impl Scene {
             .await;
         match opened {
             Ok(opened) => Ok(opened.storages().metadata().clone()),
-            Err(error) => Err(refused_by_storage(error)),
+            Err(error) => Err(refused_by_storage(&error)),
         }
     }
 
@@ -118,7 +118,7 @@ pub(crate) fn refusal(opened: Result<Storage>) -> Error {
     }
 }
 
-fn refused_by_storage(error: storage_config::ConfigError) -> Error {
+fn refused_by_storage(error: &storage_config::ConfigError) -> Error {
     let Some(refusal) = error.storage_error() else {
         panic!("the configuration is refused: {error}");
     };
