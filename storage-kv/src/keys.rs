@@ -248,6 +248,22 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_end_with_a_number_are_of_the_length_that_is_told() {
+        use crate::keyspace::Keyspace;
+        let due = due(1, DueKind::Key, at(2), 3);
+        for (space, len) in [
+            (Keyspace::Bodies, item(1, 2).len()),
+            (Keyspace::States, item(1, 2).len()),
+            (Keyspace::Dead, item(1, 2).len()),
+            (Keyspace::Ready, ready(1, 2, 3).len()),
+            (Keyspace::Due, due.len()),
+            (Keyspace::Holders, holder(1, 2, 3).len()),
+        ] {
+            assert_eq!(space.numbered_key_len(), Some(len), "{space}");
+        }
+    }
+
+    #[test]
     fn what_goes_into_a_key_comes_out() {
         for number in NUMBERS {
             assert_eq!(id_of(&item(1, number)), Some(number));

@@ -66,6 +66,18 @@ impl Keyspace {
         self as usize
     }
 
+    /// How long its keys are, where all of them are of one length and end with a number of eight bytes: then none lies between
+    /// two of which one number follows the other.
+    pub const fn numbered_key_len(self) -> Option<usize> {
+        match self {
+            Self::Bodies | Self::States | Self::Dead => Some(12),
+            Self::Ready => Some(13),
+            Self::Due => Some(21),
+            Self::Holders => Some(20),
+            Self::Catalog | Self::Dedup | Self::Entries | Self::Expiry | Self::Garbage => None,
+        }
+    }
+
     /// Its name, the same in every version: engines name their tables after it.
     pub const fn name(self) -> &'static str {
         match self {

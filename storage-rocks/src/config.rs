@@ -31,8 +31,8 @@ impl RocksConfig {
     pub const CACHE_BYTES: usize = 64 << 20;
     /// The memory for what is not in tables yet: 64 MiB.
     pub const MEMTABLE_BYTES: usize = 64 << 20;
-    /// The size of the logs from which on tables are written so that logs can go: 256 MiB.
-    pub const LOG_BYTES: u64 = 256 << 20;
+    /// The size of the logs from which on tables are written so that logs can go: 128 MiB.
+    pub const LOG_BYTES: u64 = 128 << 20;
     /// How many tables are kept open: 256, well below what a process usually may.
     pub const OPEN_FILES_MAX: u32 = 256;
 

@@ -38,6 +38,7 @@ mod config;
 mod engine;
 mod error;
 mod log;
+mod run;
 mod space;
 
 pub use backend::RocksBackend;

@@ -4,11 +4,20 @@
 //! the log. RocksDB merges when tables grow. A queue that was drained does not grow any more, so that its last million would
 //! lie there for ever: it is merged on purpose.
 //!
-//! Tables know how many rows and tombstones they hold, but not how many rows the tombstone of a range hides. So the ranges
-//! themselves are kept, in the batches that remove them, until what was in them is merged away.
+//! Tables know how many rows and tombstones they hold, but not how many rows the tombstone of a range hides. So how many they
+//! are is kept, or, where nobody knows it, the range itself, in the batch that removes them, until they are merged away.
+//!
+//! ```text
+//! rows in the family that no keyspace has
+//! 0 | keyspace                           how many rows of it runs have removed
+//! 1 | keyspace | length of from | from | to      a range of which the rows were removed
+//! ```
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rocksdb::{
-    BottommostLevelCompaction, CompactOptions, FlushOptions, IteratorMode, Range, WriteBatch,
+    BottommostLevelCompaction, CompactOptions, Direction, FlushOptions, IteratorMode, Range,
+    WriteBatch,
 };
 use storage_kv::{Keyspace, KvError, KvErrorKind, KvResult, RangeDelete};
 
@@ -27,11 +36,67 @@ const ROWS_RATIO: u64 = 4;
 const TABLE_PROPERTIES: &str = "rocksdb.aggregated-table-properties";
 const TABLE_BYTES: &str = "rocksdb.live-sst-files-size";
 
-/// Keeps a range of which a batch removes the rows. It is kept in the family that no keyspace has.
+const HIDDEN: u8 = 0;
+const RANGE: u8 = 1;
+
+/// How many rows the tombstones of runs hide, or hid before RocksDB merged them away by itself.
+#[derive(Debug, Default)]
+pub(crate) struct Hidden {
+    rows: [AtomicU64; Keyspace::COUNT],
+}
+
+impl Hidden {
+    /// Reads what was kept.
+    pub(crate) fn load(&self, opened: &Opened) -> KvResult<()> {
+        for space in Keyspace::ALL {
+            let kept = opened.database.get(hidden_key(space)).map_err(translate)?;
+            if let Some(kept) = kept {
+                let rows = kept.try_into().map_err(|_| {
+                    let reason = format!("the count of removed rows of {space} does not decode");
+                    KvError::new(KvErrorKind::Corrupted, reason)
+                })?;
+                self.of(space)
+                    .store(u64::from_be_bytes(rows), Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts rows that a batch hides. Of batches that meet the later may be counted without the earlier: it is an estimate.
+    pub(crate) fn add(&self, space: Keyspace, rows: usize, changes: &mut WriteBatch) {
+        let before = self.of(space).fetch_add(rows as u64, Ordering::Relaxed);
+        changes.put(hidden_key(space), (before + rows as u64).to_be_bytes());
+    }
+
+    /// So many have been merged away.
+    fn forget(&self, opened: &Opened, space: Keyspace, rows: u64) -> KvResult<()> {
+        let before = self.of(space).fetch_sub(rows, Ordering::Relaxed);
+        let kept = (before - rows).to_be_bytes();
+        let written = opened.database.put(hidden_key(space), kept);
+        written.map_err(translate)
+    }
+
+    fn get(&self, space: Keyspace) -> u64 {
+        self.of(space).load(Ordering::Relaxed)
+    }
+
+    fn of(&self, space: Keyspace) -> &AtomicU64 {
+        &self.rows[space.index()]
+    }
+}
+
+fn hidden_key(space: Keyspace) -> [u8; 2] {
+    [HIDDEN, byte_of(space)]
+}
+
+fn byte_of(space: Keyspace) -> u8 {
+    u8::try_from(space.index()).expect("there are few keyspaces")
+}
+
+/// Keeps a range of which a batch removes the rows.
 pub(crate) fn keep_range(changes: &mut WriteBatch, range: &RangeDelete) {
-    let space = u8::try_from(range.space.index()).expect("there are few keyspaces");
     let from_len = u32::try_from(range.from.len()).expect("keys are short");
-    let mut key = vec![space];
+    let mut key = vec![RANGE, byte_of(range.space)];
     key.extend_from_slice(&from_len.to_be_bytes());
     key.extend_from_slice(&range.from);
     key.extend_from_slice(&range.to);
@@ -40,7 +105,9 @@ pub(crate) fn keep_range(changes: &mut WriteBatch, range: &RangeDelete) {
 
 /// The range of a kept row.
 fn range_of(key: &[u8]) -> Option<RangeDelete> {
-    let (space, rest) = key.split_first()?;
+    let ([RANGE, space], rest) = key.split_first_chunk()? else {
+        return None;
+    };
     let (from_len, rest) = rest.split_first_chunk()?;
     let from_len = usize::try_from(u32::from_be_bytes(*from_len)).ok()?;
     let (from, to) = rest.split_at_checked(from_len)?;
@@ -62,9 +129,15 @@ pub(crate) fn collect(opened: &Opened, log_bytes: u64, is_idle: bool) -> KvResul
         false => TABLE_BYTES_BUSY,
     };
     for space in Keyspace::ALL {
+        // While much is written, RocksDB merges away most of what is hidden, so that the count says little.
+        let hidden = match is_idle {
+            true => opened.hidden.get(space),
+            false => 0,
+        };
         let tables = Tables::of(opened, space)?;
-        if tables.bytes >= bytes_min && tables.are_mostly_garbage() {
+        if tables.bytes >= bytes_min && tables.are_mostly_garbage(hidden) {
             merge(opened, space, None)?;
+            opened.hidden.forget(opened, space, hidden)?;
         }
     }
     Ok(())
@@ -84,7 +157,8 @@ pub(crate) fn flush(opened: &Opened) -> KvResult<()> {
 
 fn collect_ranges(opened: &Opened, is_idle: bool) -> KvResult<()> {
     let mut kept = Vec::new();
-    for row in opened.database.iterator(IteratorMode::Start) {
+    let ranges = IteratorMode::From(&[RANGE], Direction::Forward);
+    for row in opened.database.iterator(ranges) {
         let (key, _) = row.map_err(translate)?;
         let range = range_of(&key).ok_or_else(|| {
             let reason = format!("the kept range {} does not decode", key.escape_ascii());
@@ -152,9 +226,9 @@ impl Tables {
         })
     }
 
-    /// A tombstone hides one row, as the core removes only what is there.
-    fn are_mostly_garbage(self) -> bool {
-        let seen = self.entries.saturating_sub(2 * self.tombstones);
+    /// A tombstone hides one row, as the core removes only what is there; those of runs hide so many more.
+    fn are_mostly_garbage(self, hidden: u64) -> bool {
+        let seen = self.entries.saturating_sub(2 * self.tombstones + hidden);
         self.tombstones > 0 && seen * ROWS_RATIO <= self.entries
     }
 }
