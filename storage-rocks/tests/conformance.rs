@@ -1,13 +1,15 @@
 //! The conformance suite on this driver.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage_api::{
     Capability, Error, ErrorKind, Object, Operation, Result, StorageBackend, async_trait,
 };
-use storage_conformance::{Claims, DriverInfo, Failpoints, Harness, Locator, Place, Spot, Vandal};
+use storage_conformance::{
+    Claims, DirectoryVandal, DriverInfo, Failpoints, Harness, Locator, Place, Spot, Vandal,
+};
 use storage_rocks::{Faults, RocksBackend, RocksConfig};
 
 storage_conformance::main!(RocksHarness);
@@ -41,35 +43,25 @@ impl Harness for RocksHarness {
 
 struct RocksPlace {
     directory: PathBuf,
+    vandal: DirectoryVandal,
     faults: Faults,
 }
 
 impl RocksPlace {
     fn at(directory: PathBuf) -> Self {
+        let vandal = DirectoryVandal::new(&directory, is_data);
         Self {
+            vandal: vandal.with_newer_format(renew_format),
             directory,
             faults: Faults::default(),
         }
     }
+}
 
-    /// What is damaged, one behind the other: the tables, the list of them, the logs.
-    fn files(&self) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(self.directory.join("queue.rocks")).map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let rank = match path.extension().and_then(|extension| extension.to_str()) {
-                _ if name == "CURRENT" => 0,
-                Some("sst") => 1,
-                _ if name.starts_with("MANIFEST-") => 2,
-                Some("log") => 3,
-                _ => continue,
-            };
-            files.push((rank, path));
-        }
-        files.sort();
-        Ok(files.into_iter().map(|(_, path)| path).collect())
-    }
+/// Logs, tables, and the list of those.
+fn is_data(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("MANIFEST-") || name.ends_with(".sst") || name.ends_with(".log")
 }
 
 #[async_trait]
@@ -88,7 +80,7 @@ impl Place for RocksPlace {
     }
 
     fn vandal(&self) -> Option<&dyn Vandal> {
-        Some(self)
+        Some(&self.vandal)
     }
 
     fn failpoints(&self) -> Option<&dyn Failpoints> {
@@ -96,46 +88,11 @@ impl Place for RocksPlace {
     }
 }
 
-#[async_trait]
-impl Vandal for RocksPlace {
-    async fn bytes(&self) -> Result<u64> {
-        let mut bytes = 0;
-        for file in self.files()? {
-            bytes += fs::metadata(file).map_err(io)?.len();
-        }
-        Ok(bytes)
-    }
-
-    async fn flip(&self, mut offset: u64, bit: u8) -> Result<()> {
-        for file in self.files()? {
-            let len = fs::metadata(&file).map_err(io)?.len();
-            if offset < len {
-                let mut bytes = fs::read(&file).map_err(io)?;
-                let at = usize::try_from(offset).expect("an offset within a file that was read");
-                bytes[at] ^= 1 << bit;
-                return fs::write(file, bytes).map_err(io);
-            }
-            offset -= len;
-        }
-        panic!("no file has that offset");
-    }
-
-    async fn cut(&self, mut bytes: u64) -> Result<()> {
-        for path in self.files()?.iter().rev() {
-            let file = fs::File::options().write(true).open(path).map_err(io)?;
-            let len = file.metadata().map_err(io)?.len();
-            file.set_len(len.saturating_sub(bytes)).map_err(io)?;
-            bytes = bytes.saturating_sub(len);
-        }
-        Ok(())
-    }
-
-    async fn renew_format(&self) -> Result<bool> {
-        let body = "format 4294967295\ndriver rocks";
-        let marker = format!("{body}\ncrc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
-        fs::write(self.directory.join("storage-place"), marker).map_err(io)?;
-        Ok(true)
-    }
+/// Marks the place as written by a newer format.
+fn renew_format(directory: &Path) -> std::io::Result<()> {
+    let body = "format 4294967295\ndriver rocks";
+    let marker = format!("{body}\ncrc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
+    fs::write(directory.join("storage-place"), marker)
 }
 
 impl Failpoints for RocksPlace {

@@ -1,13 +1,15 @@
 //! The conformance suite on this driver.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage_api::{
     Capability, Error, ErrorKind, Object, Operation, Result, StorageBackend, async_trait,
 };
-use storage_conformance::{Claims, DriverInfo, Failpoints, Harness, Locator, Place, Spot, Vandal};
+use storage_conformance::{
+    Claims, DirectoryVandal, DriverInfo, Failpoints, Harness, Locator, Place, Spot, Vandal,
+};
 use storage_sled::{Faults, SledBackend, SledConfig};
 
 storage_conformance::main!(SledHarness);
@@ -42,21 +44,18 @@ impl Harness for SledHarness {
 
 struct SledPlace {
     directory: PathBuf,
+    vandal: DirectoryVandal,
     faults: Faults,
 }
 
 impl SledPlace {
     fn at(directory: PathBuf) -> Self {
+        let vandal = DirectoryVandal::new(&directory, |path| path == Path::new("queue.sled/db"));
         Self {
+            vandal: vandal.with_newer_format(renew_format),
             directory,
             faults: Faults::default(),
         }
-    }
-
-    /// What is damaged: sled's setup, then its log, one behind the other.
-    fn files(&self) -> Vec<PathBuf> {
-        let sled = self.directory.join("queue.sled");
-        vec![sled.join("conf"), sled.join("db")]
     }
 }
 
@@ -76,7 +75,7 @@ impl Place for SledPlace {
     }
 
     fn vandal(&self) -> Option<&dyn Vandal> {
-        Some(self)
+        Some(&self.vandal)
     }
 
     fn failpoints(&self) -> Option<&dyn Failpoints> {
@@ -84,45 +83,11 @@ impl Place for SledPlace {
     }
 }
 
-#[async_trait]
-impl Vandal for SledPlace {
-    async fn bytes(&self) -> Result<u64> {
-        let mut bytes = 0;
-        for file in self.files() {
-            bytes += fs::metadata(file).map_err(io)?.len();
-        }
-        Ok(bytes)
-    }
-
-    async fn flip(&self, mut offset: u64, bit: u8) -> Result<()> {
-        for file in self.files() {
-            let len = fs::metadata(&file).map_err(io)?.len();
-            if offset < len {
-                let mut bytes = fs::read(&file).map_err(io)?;
-                let at = usize::try_from(offset).expect("an offset within a file that was read");
-                bytes[at] ^= 1 << bit;
-                return fs::write(file, bytes).map_err(io);
-            }
-            offset -= len;
-        }
-        panic!("no file has that offset");
-    }
-
-    async fn cut(&self, bytes: u64) -> Result<()> {
-        let [_, log] = &self.files()[..] else {
-            panic!("there are two files");
-        };
-        let left = fs::metadata(log).map_err(io)?.len().saturating_sub(bytes);
-        let file = fs::File::options().write(true).open(log);
-        file.and_then(|file| file.set_len(left)).map_err(io)
-    }
-
-    async fn renew_format(&self) -> Result<bool> {
-        let body = "format 4294967295\ndriver sled";
-        let marker = format!("{body}\ncrc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
-        fs::write(self.directory.join("storage-place"), marker).map_err(io)?;
-        Ok(true)
-    }
+/// Marks the place as written by a newer format.
+fn renew_format(directory: &Path) -> std::io::Result<()> {
+    let body = "format 4294967295\ndriver sled";
+    let marker = format!("{body}\ncrc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
+    fs::write(directory.join("storage-place"), marker)
 }
 
 impl Failpoints for SledPlace {

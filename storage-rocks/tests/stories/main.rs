@@ -5,5 +5,6 @@
 mod disk;
 mod drained;
 mod golden;
+mod modes;
 mod places;
 mod scene;
