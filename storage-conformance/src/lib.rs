@@ -81,6 +81,17 @@
 //! | `STORAGE_MODEL_SEED` | only the sequence of that seed |
 //! | `STORAGE_CONFORMANCE_DIR` | where records go, instead of `conformance` in the target directory |
 //!
+//! # Histories
+//!
+//! The cases `history::…` let several tasks call one backend at once and ask `storage-model` whether the calls have an order
+//! that explains every answer (clauses CONC-1, CONC-2 and ATOM-2). A history that has none is drawn as a page.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `STORAGE_HISTORY_RUNS` | how many histories a case makes; 100 where nothing is said |
+//! | `STORAGE_HISTORY_FIRST_SEED` | the seed of the first; the others follow it; 0 where nothing is said |
+//! | `STORAGE_HISTORY_SEED` | only the history of that seed |
+//!
 //! # Records and the report
 //!
 //! Each run writes what was to be run, and each case what it found, to a file. The report ([`report`], and the program
@@ -104,6 +115,8 @@ mod clauses;
 mod crash;
 mod env;
 mod harness;
+#[doc(hidden)]
+pub mod history;
 mod image;
 mod log;
 mod logged;

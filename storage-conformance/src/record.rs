@@ -246,6 +246,14 @@ impl RecordDirectory {
         Ok(path)
     }
 
+    /// Writes the page of a history and says where.
+    pub(crate) fn write_history(&self, name: &str, text: &str) -> std::io::Result<PathBuf> {
+        let directory = Self(self.0.join("histories"));
+        let path = directory.0.join(name);
+        directory.write(&path, text)?;
+        Ok(path)
+    }
+
     fn case_path(&self, id: &str) -> PathBuf {
         self.0.join(format!("{}.json", id.replace("::", "__")))
     }

@@ -140,8 +140,8 @@ fn judge(
 }
 
 fn failure(case: &Case, reason: &str, log: &str) -> Failed {
-    // A model run has printed its own operations and command.
-    if case.id.starts_with("model::") {
+    // A model run or a history has printed its own operations and command.
+    if case.id.starts_with("model::") || case.id.starts_with("history::") {
         return reason.into();
     }
     format!(

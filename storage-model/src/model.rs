@@ -84,6 +84,11 @@ impl Model {
         &self.contents
     }
 
+    /// Everything that there is, closed or not, without a copy.
+    pub fn into_contents(self) -> Contents {
+        self.contents
+    }
+
     /// Closes; again and again, if somebody wants to.
     pub fn close(&mut self) -> Result<()> {
         // CLOSE-1

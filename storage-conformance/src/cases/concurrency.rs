@@ -42,7 +42,7 @@ pub(super) const CASES: &[Case] = cases![concurrency:
 ];
 
 /// Runs the same work in that many tasks at once and gives what each found.
-async fn at_once<T, F>(tasks: usize, work: impl Fn(usize) -> F) -> Vec<T>
+pub(super) async fn at_once<T, F>(tasks: usize, work: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,

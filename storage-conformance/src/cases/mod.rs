@@ -10,6 +10,7 @@ pub(crate) mod damage;
 mod durability;
 mod errors;
 mod finish;
+mod history;
 mod lease;
 mod limits;
 mod listing;
@@ -60,6 +61,8 @@ const AREAS: &[&[Case]] = &[
     capability::CASES,
     crate::model::CASES,
     crate::model::CORPUS,
+    history::CASES,
+    crate::history::CASES,
 ];
 
 /// Every case.

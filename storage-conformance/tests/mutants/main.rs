@@ -23,6 +23,7 @@ mod answered;
 mod discover;
 mod edited;
 mod finish;
+mod history;
 mod mutant;
 mod open_close;
 mod page;
@@ -48,6 +49,7 @@ fn mutants() -> Vec<Mutant> {
         produce::mutants(),
         finish::mutants(),
         open_close::mutants(),
+        history::mutants(),
     ]
     .concat()
 }

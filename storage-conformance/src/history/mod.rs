@@ -1,0 +1,220 @@
+//! Histories: tasks that call one backend at once, every call and return with a tick, and the question whether the calls have
+//! an order that keeps what came one after the other and explains every answer (clauses CONC-1, CONC-2 and ATOM-2).
+//!
+//! The model judges each step of an order. Many short histories are made, for the order of a long one is not found. One that
+//! has no order is shrunk, written as text, and drawn as a page.
+
+mod call;
+mod choose;
+mod facts;
+mod judge;
+mod page;
+mod perform;
+mod request;
+mod shrink;
+mod state;
+#[cfg(test)]
+mod tests;
+mod weak;
+mod words;
+
+use std::sync::Arc;
+
+use storage_api::Capability;
+
+use self::call::Call;
+use self::choose::Subject;
+use self::judge::{Evidence, Judgement, judge};
+use self::perform::{Manner, perform};
+use self::shrink::shrink;
+use crate::case::Case;
+use crate::env::Env;
+use crate::harness::{Harness, Spot};
+use crate::record::RecordDirectory;
+
+/// Histories of each case, where the environment says nothing.
+const RUNS_DEFAULT: u64 = 100;
+
+/// A case that makes histories in one manner.
+macro_rules! histories {
+    ($($name:literal [$($clause:literal),+] $subject:ident $($modifier:ident)*),+ $(,)?) => {
+        pub(crate) const CASES: &[Case] = &[$(
+            {
+                const MANNER: Manner = Manner {
+                    subject: Subject::$subject,
+                    is_on_threads: false $(|| histories!(@threads $modifier))*,
+                    has_drops: false $(|| histories!(@drops $modifier))*,
+                };
+                let case = Case::new(concat!("history::", $name), &[$($clause),+], |env| {
+                    Box::pin(run(env, MANNER))
+                });
+                let case = case.since(2).long();
+                if MANNER.is_on_threads { case.multi_thread() } else { case }
+            }
+        ),+];
+    };
+    (@threads threads) => { true };
+    (@threads drops) => { false };
+    (@drops threads) => { false };
+    (@drops drops) => { true };
+}
+
+histories![
+    "calls_on_one_partition_have_an_order" ["CONC-1", "CONC-2", "LEASE-3", "LEASE-1", "ORDER-1", "BATCH-1", "PART-7"]
+        OnePartition threads,
+    "calls_on_one_partition_that_take_turns_have_an_order"
+        ["CONC-1", "CONC-2", "LEASE-3", "LEASE-1", "ORDER-1", "BATCH-1", "PART-7"] OnePartition,
+    "commits_over_partitions_have_an_order_with_all_else" ["CONC-1", "META-1", "ITEM-4"] Commits threads,
+    "commits_over_partitions_that_take_turns_have_an_order_with_all_else" ["CONC-1", "META-1", "ITEM-4"] Commits,
+    "transactions_are_serializable" ["CONC-1", "META-1", "META-2", "META-5"] Transactions threads,
+    "transactions_that_take_turns_are_serializable" ["CONC-1", "META-1", "META-2", "META-5"] Transactions,
+    "partitions_that_come_and_go_have_an_order" ["CONC-1", "PART-1", "PART-3", "PART-4", "PART-8"] Partitions threads,
+    "partitions_that_come_and_go_by_turns_have_an_order" ["CONC-1", "PART-1", "PART-3", "PART-4", "PART-8"] Partitions,
+    "dropped_calls_have_a_place_in_the_order_or_none" ["ATOM-2", "CONC-1"] Commits threads drops,
+    "dropped_calls_that_take_turns_have_a_place_in_the_order_or_none" ["ATOM-2", "CONC-1"] OnePartition drops,
+];
+
+async fn run(env: Env, manner: Manner) {
+    if let Some(seed) = number("STORAGE_HISTORY_SEED") {
+        return run_seed(&env, seed, manner).await;
+    }
+    let first = number("STORAGE_HISTORY_FIRST_SEED").unwrap_or(0);
+    let runs = number("STORAGE_HISTORY_RUNS").unwrap_or(RUNS_DEFAULT);
+    for run in 0..runs {
+        run_seed(&env, first.wrapping_add(run), manner).await;
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    match text.parse() {
+        Ok(number) => Some(number),
+        Err(_) => panic!("{variable} is {text:?}; give a number from 0 to 2^64-1"),
+    }
+}
+
+async fn run_seed(env: &Env, seed: u64, manner: Manner) {
+    env.log().advance();
+    let Err(found) = one(env.harness(), env.case(), seed, manner).await else {
+        return;
+    };
+    if !env.effort().is_shrunk {
+        panic!("{}", found.told());
+    }
+    let command = crate::run::command(env.case());
+    let command = format!("STORAGE_HISTORY_SEED={seed} {command}");
+    let name = format!("{}-seed-{seed}", env.case().replace("::", "-"));
+    panic!("{}", found.report(env.harness(), &name, &command));
+}
+
+/// What one history has found.
+enum Found {
+    /// The driver did not come so far that there is a history, or nobody can say.
+    Trouble(String),
+    Disorder {
+        calls: Vec<Call>,
+        evidence: Evidence,
+        is_strict: bool,
+    },
+}
+
+impl Found {
+    fn told(&self) -> String {
+        match self {
+            Self::Trouble(text) => text.clone(),
+            Self::Disorder {
+                calls, evidence, ..
+            } => {
+                let reason = evidence.reason.as_deref().unwrap_or("no order explains it");
+                format!("a history of {} calls: {reason}", calls.len())
+            }
+        }
+    }
+
+    /// Shrinks and draws it.
+    fn report(self, harness: &dyn Harness, name: &str, command: &str) -> String {
+        let repeat = format!("repeat it with: {command}");
+        let (calls, evidence, is_strict) = match self {
+            Self::Trouble(text) => return format!("{text}\n\n{repeat}"),
+            Self::Disorder {
+                calls,
+                evidence,
+                is_strict,
+            } => (calls, evidence, is_strict),
+        };
+        let finding = shrink(&calls, evidence, is_strict);
+        let driver = harness.driver();
+        let title = format!("{name} of {}", driver.name());
+        let drawn = page::page(&title, command, &finding);
+        let written =
+            RecordDirectory::of(driver.name()).write_history(&format!("{name}.html"), &drawn);
+        let where_drawn = match written {
+            Ok(path) => format!("it is drawn in {}", path.display()),
+            Err(error) => format!("the page could not be written: {error}"),
+        };
+        format!("{}\n{repeat}\n{where_drawn}", page::text(&finding))
+    }
+}
+
+/// Makes one history of a fresh place and judges it.
+async fn one(harness: &dyn Harness, case: &str, seed: u64, manner: Manner) -> Result<(), Found> {
+    let trouble =
+        |what: &str, error: &dyn std::fmt::Display| Found::Trouble(format!("{what}: {error}"));
+    let spot = Spot::new(case);
+    let place = harness.provision(&spot).await;
+    let place = place.map_err(|error| trouble("cannot provision a place", &error))?;
+    let backend = place.open().await;
+    let backend = backend.map_err(|error| trouble("cannot open a fresh place", &error))?;
+    // As a task of its own, so that a driver that panics is a finding like any other.
+    let calls = tokio::spawn(perform(backend.clone(), seed, manner)).await;
+    let calls = calls.map_err(|error| match error.try_into_panic() {
+        Ok(payload) => trouble("a panic", &crate::run::panic_text(&*payload)),
+        Err(error) => trouble("the tasks ended", &error),
+    })?;
+    let closed = backend.close().await;
+    closed.map_err(|error| trouble("close is refused", &error))?;
+
+    let is_strict = harness.claims().has(Capability::StrictOrder);
+    match judge(&calls, is_strict) {
+        Judgement::Ordered(_) => Ok(()),
+        Judgement::Undecided => {
+            let many = format!("{} calls", calls.len());
+            Err(trouble("the search for an order was given up", &many))
+        }
+        Judgement::Disordered(evidence) => Err(Found::Disorder {
+            calls,
+            evidence,
+            is_strict,
+        }),
+    }
+}
+
+/// Makes and judges one history of every kind with that seed, on threads and by turns, for those who go on until something
+/// is found. `Err` says what was found, where it is drawn, and how to repeat it.
+///
+/// Builds runtimes of its own: not to be called from within one.
+pub fn round(harness: &Arc<dyn Harness>, seed: u64) -> Result<(), String> {
+    for subject in Subject::ALL {
+        for (is_on_threads, has_drops) in
+            [(true, false), (true, true), (false, false), (false, true)]
+        {
+            let manner = Manner {
+                subject,
+                is_on_threads,
+                has_drops,
+            };
+            let mut builder = if is_on_threads {
+                tokio::runtime::Builder::new_multi_thread()
+            } else {
+                tokio::runtime::Builder::new_current_thread()
+            };
+            let runtime = builder.worker_threads(4).enable_all().build();
+            let runtime = runtime.map_err(|error| format!("cannot build a runtime: {error}"))?;
+            let name = format!("history-{manner}-seed-{seed}");
+            let command = format!("a round of histories with seed {seed}");
+            let found = runtime.block_on(one(&**harness, &name, seed, manner));
+            found.map_err(|found| found.report(&**harness, &name, &command))?;
+        }
+    }
+    Ok(())
+}
