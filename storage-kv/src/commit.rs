@@ -167,21 +167,23 @@ impl<E: OrderedKv> Kernel<E> {
         committed: Committed,
     ) -> Result<Tried> {
         let mut changed = Vec::new();
-        // What was seen and not changed: the answer makes it durable too.
-        let mut batch = metadata.as_ref().map_or(0, |metadata| metadata.batch);
         for (_, mut work) in works {
             match work.seal() {
                 Some(sealed) => {
                     rows.append(&sealed);
                     changed.push(work);
                 }
-                None => batch = batch.max(work.unchanged()),
+                None => drop(work.unchanged()),
             }
         }
-        if !rows.is_empty() {
-            let written = self.store.write(rows);
-            batch = written.map_err(|error| self.store.unknown(Operation::Commit, error))?;
-        }
+        // What was seen and not changed is made durable too, with all that was acknowledged before.
+        let batch = match rows.is_empty() {
+            true => self.store.last_written(),
+            false => {
+                let written = self.store.write(rows);
+                written.map_err(|error| self.store.unknown(Operation::Commit, error))?
+            }
+        };
         for work in changed {
             work.written(batch);
         }

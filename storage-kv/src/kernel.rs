@@ -113,7 +113,7 @@ impl<E: OrderedKv> Kernel<E> {
             let mut work = Work::new(store, numbers, operation, &partition, &mut state);
             let unsynced = match attempt(&mut work) {
                 Ok(answer) => {
-                    let written = work.write();
+                    let written = work.write(level);
                     break (
                         answer,
                         written.map_err(|error| store.unknown(operation, error))?,

@@ -21,7 +21,7 @@ use crate::keys::{self, DueKind};
 use crate::keyspace::Keyspace;
 use crate::numbers::{NumberFloors, Numbers};
 use crate::partition::{Partition, PartitionState};
-use crate::store::{Rows, Store, damaged};
+use crate::store::{Level, Rows, Store, damaged};
 use crate::touched::Touched;
 
 /// About what the index rows of an item take in one step: two or three of them.
@@ -404,9 +404,15 @@ impl<'a, E: OrderedKv> Work<'a, E> {
     /// Writes what has changed; the answer is the batch that the operation's durability hangs on.
     ///
     /// `Err` says that nobody knows whether it was written.
-    pub(crate) fn write(mut self) -> KvResult<u64> {
+    pub(crate) fn write(mut self, level: Level) -> KvResult<u64> {
         let Some(rows) = self.seal() else {
-            return Ok(self.unchanged());
+            let last = self.store.last_written();
+            let seen = self.unchanged();
+            // What a crash leaves is a prefix that holds every `Ok`, also of what changed nothing (clause DUR-3).
+            return Ok(match level {
+                Level::Full => last,
+                Level::Crash => seen,
+            });
         };
         let batch = self.store.write(rows)?;
         self.written(batch);

@@ -132,6 +132,10 @@ async fn run_power_round(
     synced.begin().map_err(told)?;
     story.kill(env, lanes, plan.pause, plan.moment).await?;
     if !synced.was_loaded()? {
+        // Killed at once, it may not even have begun: that says nothing of the layer, and nothing was lost.
+        if plan.moment.at == Trigger::Steps(0) {
+            return look(env, story, Loss::Process).await;
+        }
         env.inapplicable("LD_PRELOAD does not reach the process: nobody knows what was synced");
     }
     let reaches = dice.below(2) == 0;

@@ -36,10 +36,11 @@ impl Done {
         }
     }
 
-    /// Whether the operation may be less durable than the others (clause DUR-1).
+    /// Whether the operation may be less durable than the others (clause DUR-1), or was refused, which promises nothing.
     pub(super) fn is_weak(&self) -> bool {
         let operation = self.answer.split([':', ' ']).next();
-        matches!(operation, Some("lease" | "maintain" | "purge"))
+        let is_refused = self.answer.contains(": refused");
+        is_refused || matches!(operation, Some("lease" | "maintain" | "purge"))
     }
 }
 
