@@ -34,6 +34,10 @@ suite *args:
     for driver in memory redb rocks sled; do cargo test -p "storage-$driver" --test conformance -- "$@" || exit; done
     cargo test --manifest-path {{ journal }} --test conformance -- "$@"
 
+# Look for a fault in a driver until one is found or the time is over: `just soak redb --minutes 15`.
+soak driver *args:
+    shift && cargo run -q -p storage-conformance --bin conformance -- soak --driver {{ driver }} "$@"
+
 # Print the matrix of drivers and clauses from the suite's last run: `just report --json FILE`.
 report *args:
     cargo run -q -p storage-conformance --bin conformance-report -- "$@"

@@ -131,6 +131,7 @@ pub mod report;
 mod request;
 mod run;
 mod settings;
+mod soak;
 mod vandal;
 
 pub use case::Case;

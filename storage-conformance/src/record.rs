@@ -207,7 +207,7 @@ impl RecordDirectory {
         Report::of_driver(&self.0)
     }
 
-    #[cfg(test)]
+    /// The directory of these records, whatever the driver is called.
     pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
@@ -252,6 +252,28 @@ impl RecordDirectory {
         let path = directory.0.join(name);
         directory.write(&path, text)?;
         Ok(path)
+    }
+
+    /// Writes what a soak has found beside the records, and gives its path.
+    pub(crate) fn write_finding(&self, name: &str, text: &str) -> std::io::Result<PathBuf> {
+        let directory = Self(self.0.join("findings"));
+        let path = directory.0.join(name);
+        directory.write(&path, text)?;
+        Ok(path)
+    }
+
+    /// The record of one case, where there is one that can be read.
+    pub(crate) fn read_case(&self, id: &str) -> std::io::Result<Option<CaseRecord>> {
+        match std::fs::read_to_string(self.case_path(id)) {
+            Ok(text) => Ok(serde_json::from_str(&text).ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the records lie.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     fn case_path(&self, id: &str) -> PathBuf {

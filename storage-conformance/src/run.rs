@@ -20,6 +20,7 @@ use crate::harness::{Harness, Spot};
 use crate::log::OperationLog;
 use crate::prove::Effort;
 use crate::record::{CaseRecord, DriverRecord, RecordDirectory, Verdict};
+use crate::soak;
 
 /// How long a case may stand still before it counts as hanging.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,10 +29,14 @@ const PATIENCE_ROUNDS_MAX: u32 = 3;
 
 /// Runs the suite on a driver, as the arguments of the process say: the body of the `main` of a test without harness.
 ///
-/// Understands what `cargo test` and `cargo nextest` ask for: listing, filters, exact names, ignored tests.
+/// Understands what `cargo test` and `cargo nextest` ask for: listing, filters, exact names, ignored tests. With `soak` as
+/// first argument it runs cases with one seed after the other until something is found; `soak --help` says more.
 pub fn run(harness: impl Harness) -> ExitCode {
     if let Some(code) = crash::run_as_child(&harness) {
         return code;
+    }
+    if std::env::args().nth(1).as_deref() == Some("soak") {
+        return soak::run(&harness, std::env::args().skip(2));
     }
     let (arguments, report_to) = match arguments(std::env::args()) {
         Ok(parsed) => parsed,
@@ -152,8 +157,13 @@ fn failure(case: &Case, reason: &str, log: &str) -> Failed {
     .into()
 }
 
-/// The command that runs one case again: cargo's, where cargo runs this process, else that of the binary itself.
+/// The command that runs one case again.
 pub(crate) fn command(case: &str) -> String {
+    invocation(&format!("--exact {case}"))
+}
+
+/// The command that runs this process with other arguments: cargo's, where cargo runs it, else that of the binary itself.
+pub(crate) fn invocation(arguments: &str) -> String {
     let binary = std::env::current_exe().unwrap_or_default();
     let target = binary.file_stem().and_then(|stem| {
         // cargo puts a hash behind the name of the target.
@@ -162,9 +172,9 @@ pub(crate) fn command(case: &str) -> String {
     });
     match (std::env::var("CARGO_PKG_NAME"), target) {
         (Ok(package), Some(target)) => {
-            format!("cargo test -p {package} --test {target} -- --exact {case}")
+            format!("cargo test -p {package} --test {target} -- {arguments}")
         }
-        _ => format!("{} --exact {case}", binary.display()),
+        _ => format!("{} {arguments}", binary.display()),
     }
 }
 

@@ -11,7 +11,7 @@ use storage_api::{
 };
 
 use crate::case::{Case, cases};
-use crate::change::{CHANGES, Call, Stage, View};
+use crate::change::{CHANGES, Call, LOOKS, Stage, View};
 use crate::env::{Env, at, partition_id};
 use crate::part::{Part, ids, receipt, receipts};
 use crate::request::commit_at;
@@ -39,6 +39,10 @@ pub(super) const CASES: &[Case] = cases![concurrency:
     a_lease_that_was_dropped_is_taken_back ["ATOM-2", "LEASE-7"],
     a_dropped_call_disturbs_nobody_else ["ATOM-2", "CONC-1"] .multi_thread(),
     a_close_behind_a_dropped_call_keeps_it_whole ["ATOM-2", "CLOSE-1"] .requires(Capability::Reopen) .long(),
+    every_operation_may_be_dropped_at_every_poll ["ATOM-2", "ATOM-1", "DUR-4"] .since(2) .long(),
+    a_closing_that_was_dropped_is_finished_by_the_next ["ATOM-2", "CLOSE-1"] .since(2) .long(),
+    an_opening_that_was_dropped_leaves_the_place_free ["ATOM-2", "OPEN-1", "DUR-2"]
+        .since(2) .requires(Capability::Reopen) .long(),
 ];
 
 /// Runs the same work in that many tasks at once and gives what each found.
@@ -712,6 +716,141 @@ async fn a_close_behind_a_dropped_call_keeps_it_whole(env: Env) {
                 assert!(after == before || after == applied, "{told}");
             }
             env.finish().await;
+        }
+    }
+}
+
+/// Polls a call when it asks for it, that often, then drops it at once; its answer, if it came.
+async fn polled_when_woken<T>(call: impl Future<Output = T>, polls: usize) -> Option<T> {
+    let mut call = pin!(call);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        if left > 0 {
+            left -= 1;
+            if let std::task::Poll::Ready(answer) = call.as_mut().poll(context) {
+                return std::task::Poll::Ready(Some(answer));
+            }
+        }
+        match left {
+            0 => std::task::Poll::Ready(None),
+            _ => std::task::Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// No call is woken that often before it ends.
+const WAKES_MAX: usize = 1000;
+
+/// How long a call is, in polls: each number of them, until the call is answered before it is dropped.
+fn every_poll(name: &str) -> impl Iterator<Item = usize> {
+    (0..=WAKES_MAX).inspect(move |polls| {
+        assert!(*polls < WAKES_MAX, "{name} does not end");
+    })
+}
+
+const SYNC: Call = Call {
+    name: "sync",
+    on: |backend, _| {
+        Box::pin(async move {
+            match backend.sync().await {
+                Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
+                _ => Ok(()),
+            }
+        })
+    },
+};
+
+async fn every_operation_may_be_dropped_at_every_poll(env: Env) {
+    for call in CHANGES.iter().chain(LOOKS).chain([&SYNC]) {
+        let applied = applied(&env, call).await;
+        for polls in every_poll(call.name) {
+            let env = env.elsewhere().await;
+            let stage = Stage::set(&env).await;
+            let before = View::of(&env.snapshot().await);
+
+            let answer = polled_when_woken((call.on)(env.backend().await, stage), polls).await;
+
+            // Settled before anything later: a second look shows what the first did.
+            let first = env.snapshot().await;
+            let (after, second) = (View::of(&first), env.snapshot().await);
+            let told = format!("{} dropped at poll {polls}", call.name);
+            assert_eq!(
+                second, first,
+                "{told} went on after a later call had looked"
+            );
+            match answer {
+                Some(answer) => {
+                    answer.unwrap_or_else(|error| panic!("{}: {error}", call.name));
+                    assert_eq!(after, applied, "{told}");
+                    env.finish().await;
+                    break;
+                }
+                None if polls == 0 => assert_eq!(after, before, "{told}"),
+                None => assert!(after == before || after == applied, "{told}: {after:?}"),
+            }
+            // Nothing is held by the call that is gone.
+            env.partition("behind").await.produce(at(30), ["one"]).await;
+            env.finish().await;
+        }
+    }
+}
+
+async fn a_closing_that_was_dropped_is_finished_by_the_next(env: Env) {
+    for polls in every_poll("close") {
+        let env = env.elsewhere().await;
+        Stage::set(&env).await;
+        let before = env.snapshot().await;
+        let backend = env.forget().await.expect("it is open");
+
+        let answer = polled_when_woken(backend.close(), polls).await;
+
+        // Not applied, or applied, and that is settled: it does not become closed later.
+        let first = View::look(&*backend).await;
+        let second = View::look(&*backend).await;
+        let told = format!("a closing dropped at poll {polls}");
+        match (&first, &second) {
+            (Ok(first), Ok(second)) => {
+                assert_eq!(*first, View::of(&before), "{told}");
+                assert_eq!(second, first, "{told}");
+                assert!(answer.is_none(), "{told} was answered, and it is open");
+            }
+            (Err(first), Err(second)) => {
+                assert_eq!(first.kind(), ErrorKind::Closed, "{told}: {first}");
+                assert_eq!(second.kind(), ErrorKind::Closed, "{told}: {second}");
+                assert!(polls > 0, "{told} was never begun, and it is closed");
+            }
+            _ => panic!("{told} was finished behind a later call: {first:?}, then {second:?}"),
+        }
+        backend.close().await.expect("every further close is ok");
+        drop(backend);
+        if env.claims().has(Capability::Reopen) {
+            env.reopen().await;
+            assert_eq!(env.snapshot().await, before, "{told}");
+        }
+        env.finish().await;
+        if answer.is_some() {
+            break;
+        }
+    }
+}
+
+async fn an_opening_that_was_dropped_leaves_the_place_free(env: Env) {
+    for polls in every_poll("open") {
+        let env = env.elsewhere().await;
+        Stage::set(&env).await;
+        let before = env.snapshot().await;
+        env.close().await;
+
+        let opened = polled_when_woken(env.try_open(), polls).await;
+
+        let is_answered = opened.is_some();
+        drop(opened);
+        env.open_when_left().await;
+        assert_eq!(env.snapshot().await, before, "dropped at poll {polls}");
+        env.finish().await;
+        if is_answered {
+            break;
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::crash::{Sight, Steps};
 use crate::env::{Env, at, partition_id};
 use crate::harness::Vandal;
 use crate::image::Image;
+use crate::settings;
 
 pub(super) const CASES: &[Case] = cases![damage:
     bits_flipped_in_any_file_are_never_returned_as_data ["OPEN-3"]
@@ -168,12 +169,9 @@ async fn open_and_look(env: &Env) -> Result<(Sight, Option<u64>)> {
 }
 
 async fn bits_flipped_in_any_file_are_never_returned_as_data(env: Env) {
-    flip(&env, 0).await;
-}
-
-/// Flips bits in every file; which ones is up to the seed.
-pub(crate) async fn flip(env: &Env, seed: u64) {
-    let scene = Scene::set(env).await;
+    // Which bits is up to the seed.
+    let seed = settings::number("STORAGE_DAMAGE_SEED").unwrap_or(0);
+    let scene = Scene::set(&env).await;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let files = scene.whole.files().count().max(1);
     let flips = (FLIPS / files).max(FLIPS_OF_FILE_MIN);

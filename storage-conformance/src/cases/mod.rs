@@ -6,7 +6,7 @@
 mod capability;
 mod commit;
 mod concurrency;
-pub(crate) mod damage;
+mod damage;
 mod durability;
 mod errors;
 mod finish;

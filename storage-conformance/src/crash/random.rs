@@ -5,7 +5,7 @@ use storage_api::{
     CommitOutcome, CommitRequest, Count, Error, Floors, Holder, ItemBatch, ItemEntry, ItemId,
     ItemIds, ItemState, LeaseId, LeaseRequest, ListRequest, Namespace, NewItem, PartitionId,
     Position, ProduceOutcome, Produced, Receipt, Receipts, Refusal, RestoreBatch, Result, Retries,
-    Retry, RetryTo, ScanRequest, State, States, StorageBackend, UpdateOutcome,
+    Retry, RetryTo, ScanRequest, State, States, Step, StorageBackend, UpdateOutcome,
 };
 
 use super::steps::Done;
@@ -211,9 +211,9 @@ impl Stance<'_> {
                 let cleared = backend.clear(&id, states, max).await;
                 told("clear", cleared, |cleared| format!("{cleared:?}"))
             }
-            Action::Maintain { now, max, .. } => {
-                let max = Count::clamped((*max).into());
-                let maintained = backend.maintain(&id, at(*now), max).await;
+            Action::Maintain { now, .. } => {
+                // All that is due: of two keys that are due at once nobody could see which one was freed.
+                let maintained = backend.maintain(&id, at(*now), Count::MAX).await;
                 told("maintain", maintained, |maintained| {
                     format!("{maintained:?}")
                 })
@@ -252,8 +252,9 @@ impl Stance<'_> {
                     expires_at,
                 } => {
                     let (namespace, key) = self.key(*key);
-                    // Nobody else purges what expires.
-                    let expires_at = expires_at.filter(|_| self.lane == 0).map(at);
+                    // Nobody else purges what expires; and what has always expired is seen by nobody but purge.
+                    let expires_at = expires_at.filter(|_| self.lane == 0);
+                    let expires_at = expires_at.map(|micros| at(micros.max(i64::MIN + 1)));
                     request.put(&namespace, &key, value(*bytes), expires_at)
                 }
                 WritePick::Delete(key) => {
@@ -282,8 +283,15 @@ impl Stance<'_> {
                 }
             }
         }
+        let entries = request.steps().iter().map(|step| match step {
+            Step::Produce { batch, .. } => batch.len(),
+            Step::Complete { receipts, .. } => receipts.len(),
+            Step::Delete { ids, .. } => ids.len(),
+        });
+        let entries = request.checks().len() + request.writes().len() + entries.sum::<usize>();
         let outcome = self.backend.commit(request).await;
         Ok(told("commit", outcome, |outcome| match outcome {
+            CommitOutcome::Committed(_) if entries == 0 => "nothing".to_owned(),
             CommitOutcome::Committed(committed) => {
                 let version = committed.version.map(|one| format!("version:{one}"));
                 self.shown.extend(version);

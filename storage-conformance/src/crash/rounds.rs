@@ -130,12 +130,9 @@ async fn run_power_round(
 ) -> Result<(), Wrong> {
     let told = |error: io::Error| format!("what was synced cannot be kept: {error}");
     synced.begin().map_err(told)?;
-    story.kill(env, lanes, plan.pause, plan.moment).await?;
-    if !synced.was_loaded()? {
-        // Killed at once, it may not even have begun: that says nothing of the layer, and nothing was lost.
-        if plan.moment.at == Trigger::Steps(0) {
-            return look(env, story, Loss::Process).await;
-        }
+    let said = story.kill(env, lanes, plan.pause, plan.moment).await?;
+    // One that was killed before it said a word may not have come so far.
+    if !synced.was_loaded()? && said > 0 {
         env.inapplicable("LD_PRELOAD does not reach the process: nobody knows what was synced");
     }
     let reaches = dice.below(2) == 0;

@@ -36,11 +36,18 @@ impl Done {
         }
     }
 
-    /// Whether the operation may be less durable than the others (clause DUR-1), or was refused, which promises nothing.
-    pub(super) fn is_weak(&self) -> bool {
-        let operation = self.answer.split([':', ' ']).next();
-        let is_refused = self.answer.contains(": refused");
-        is_refused || matches!(operation, Some("lease" | "maintain" | "purge"))
+    /// Whether a loss of power must leave what was before it: it was not refused, it did or saw something, and the operation
+    /// is not one of those that may be less durable than the others (clause DUR-1).
+    pub(super) fn binds(&self) -> bool {
+        let (operation, answer) = match self.answer.split_once(": ") {
+            Some((operation, answer)) => (operation, Some(answer)),
+            None => (self.answer.as_str(), None),
+        };
+        let is_weak = matches!(operation, "lease" | "maintain" | "purge");
+        // Empty lists are answered without a look at anything.
+        let is_idle = matches!(answer, Some("" | "[]" | "nothing"));
+        let is_refused = answer.is_some_and(|answer| answer.starts_with("refused, "));
+        !(is_weak || is_idle || is_refused || operation == "nothing")
     }
 }
 
@@ -102,5 +109,34 @@ impl Lane {
         let (_, actions) = self.stretch.as_ref().expect("it was just made");
         let index = usize::try_from(number).unwrap_or(usize::MAX) % STRETCH;
         actions[index % actions.len()].clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_or_empty_or_may_be_weaker_does_not_bind() {
+        let binds = |answer: &str| Done::new(answer, Vec::new()).binds();
+
+        for binding in [
+            "produce: stored",
+            "complete: [LeaseLost]",
+            "commit: committed []",
+            "retry",
+        ] {
+            assert!(binds(binding), "{binding}");
+        }
+        for loose in [
+            "produce: ",
+            "retry: []",
+            "commit: nothing",
+            "lease: 2 items",
+            "clear: refused, closed",
+            "nothing",
+        ] {
+            assert!(!binds(loose), "{loose}");
+        }
     }
 }

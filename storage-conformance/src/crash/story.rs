@@ -57,7 +57,12 @@ struct Told {
     lane: Lane,
     next: u64,
     acknowledged: VecDeque<Done>,
+    /// The last answers, for readers.
+    answers: VecDeque<String>,
 }
+
+/// So many answers are shown when a story ends badly.
+const ANSWERS_MAX: usize = 12;
 
 impl Story {
     /// A story in the place of the case, where another process can find it.
@@ -71,6 +76,7 @@ impl Story {
             lane: Lane::new(steps, lane),
             next: 0,
             acknowledged: VecDeque::new(),
+            answers: VecDeque::new(),
         });
         Self {
             steps,
@@ -107,14 +113,15 @@ impl Story {
         }
     }
 
-    /// Lets a child work in the first lanes, kills it at that moment, and hears it out. Without a lane it only opens the place.
+    /// Lets a child work in the first lanes, kills it at that moment, and hears it out: how many lines it said. Without a lane it
+    /// only opens the place.
     pub(super) async fn kill(
         &mut self,
         env: &Env,
         lanes: usize,
         pause: Option<(Phase, u64)>,
         moment: Moment,
-    ) -> Result<(), Wrong> {
+    ) -> Result<usize, Wrong> {
         let task = Task {
             steps: self.steps,
             next: self.lanes[..lanes].iter().map(|lane| lane.next).collect(),
@@ -129,7 +136,9 @@ impl Story {
             strike(&mut child, moment.yields);
         }
         let mut wrong = Ok(());
+        let mut said = 0;
         for line in lines {
+            said += 1;
             let line = line.expect("the output of the child is text");
             env.log().begin(format_args!("child")).answer(&line);
             let heard = Heard::of(&line);
@@ -151,7 +160,7 @@ impl Story {
         if !is_killed && wrong.is_ok() && lanes > 0 {
             wrong = Err("the child ended before it was killed".to_owned());
         }
-        wrong
+        wrong.map(|()| said)
     }
 
     fn hear(&mut self, lane: usize, number: u64, done: Done) -> Result<(), Wrong> {
@@ -167,6 +176,11 @@ impl Story {
                 ));
             }
         }
+        if told.answers.len() == ANSWERS_MAX {
+            told.answers.pop_front();
+        }
+        told.answers
+            .push_back(format!("\n  step {number}, {}", done.answer));
         told.acknowledged.push_back(done);
         Ok(())
     }
@@ -186,8 +200,7 @@ impl Story {
                 Loss::Process => told.acknowledged.len(),
                 Loss::Power => {
                     let mut kept = told.acknowledged.iter();
-                    kept.rposition(|done| !done.is_weak())
-                        .map_or(0, |last| last + 1)
+                    kept.rposition(Done::binds).map_or(0, |last| last + 1)
                 }
             };
             for _ in 0..kept {
@@ -208,7 +221,8 @@ impl Story {
                 if told.next > last {
                     return Err(format!(
                         "in lane {index}, what is found is not the state behind any step that it can be: \
-                         {last} were acknowledged{differences}"
+                         {last} were acknowledged{differences}\nthe last answers:{}",
+                        Vec::from(told.answers.clone()).concat()
                     ));
                 }
                 told.advance(&*self.model).await?;
