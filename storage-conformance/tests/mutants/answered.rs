@@ -10,7 +10,6 @@ use crate::mutant::{Mutant, Opened};
 
 /// Which answer is changed, and how. Each sees what is stored when the answer is given.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "the mutants of listing and time come next")]
 pub(crate) enum Told {
     Stats(fn(&Partition, &mut PartitionStats)),
     Maintained(fn(&Partition, &mut Maintained)),

@@ -7,7 +7,7 @@ use storage_conformance::cases;
 use storage_conformance::prove::Proof;
 
 use crate::mutant::Mutant;
-use crate::try_case;
+use crate::{HANGING, try_case};
 
 /// Runs the cases on the mutants whose names contain one of the texts, and prints what fails, a line each, as soon as it is
 /// known: mutant, how often it was wrong, case, first line of the reason.
@@ -28,7 +28,7 @@ pub(crate) fn discover(mutants: &[Mutant], names: &str, ids: &str) {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some((mutant, case)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (proof, times) = try_case(mutant, case);
+                    let (proof, times) = try_case(mutant, case, HANGING);
                     let (Proof::Broken(reason) | Proof::Hung(reason)) = proof else {
                         continue;
                     };

@@ -84,6 +84,17 @@ impl Scene<'_> {
         }
     }
 
+    /// Each item that was not there before, as an index into its partition.
+    pub(crate) fn new_in(&mut self, mut wrong: impl FnMut(&mut Partition, usize)) {
+        self.partitions(|before, now| {
+            for index in 0..now.items.len() {
+                if earlier(before, now.items[index].id).is_none() {
+                    wrong(now, index);
+                }
+            }
+        });
+    }
+
     /// Each partition with the items that have gone from it.
     pub(crate) fn gone(&mut self, mut wrong: impl FnMut(&ItemEntry, &mut Partition)) {
         self.partitions(|before, now| {
@@ -100,6 +111,26 @@ impl Scene<'_> {
 fn earlier(partition: &Partition, id: ItemId) -> Option<&ItemEntry> {
     let index = partition.items.binary_search_by_key(&id, |item| item.id);
     Some(&partition.items[index.ok()?])
+}
+
+/// The partition of that name.
+pub(crate) fn find<'a>(contents: &'a Contents, id: &PartitionId) -> Option<&'a Partition> {
+    contents.partitions.iter().find(|one| one.info.id == *id)
+}
+
+/// The partition of that name.
+pub(crate) fn find_mut<'a>(
+    contents: &'a mut Contents,
+    id: &PartitionId,
+) -> Option<&'a mut Partition> {
+    let mut partitions = contents.partitions.iter_mut();
+    partitions.find(|one| one.info.id == *id)
+}
+
+/// Each item of a partition.
+pub(crate) fn each(contents: &mut Contents, id: &PartitionId, change: impl FnMut(&mut ItemEntry)) {
+    let found = find_mut(contents, id).into_iter();
+    found.flat_map(|one| &mut one.items).for_each(change);
 }
 
 /// A new position behind all others.
@@ -123,34 +154,75 @@ pub(crate) fn insert(partition: &mut Partition, item: &ItemEntry, state: ItemSta
     }
 }
 
+/// What a record is made of.
+pub(crate) struct Parts {
+    pub(crate) created_at: Timestamp,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) kind: String,
+    pub(crate) encoding: String,
+    pub(crate) reference: String,
+    pub(crate) dedup_key: Option<Vec<u8>>,
+    pub(crate) priority: u8,
+    pub(crate) enqueue_at: Option<Timestamp>,
+    pub(crate) expire_at: Option<Timestamp>,
+    pub(crate) attempts_max: u32,
+}
+
+impl Parts {
+    fn of(record: &Record) -> Self {
+        let view = record.view();
+        let attributes = view.attributes();
+        Self {
+            created_at: view.created_at(),
+            payload: view.payload().unwrap_or_default().to_vec(),
+            kind: attributes.kind.to_owned(),
+            encoding: attributes.encoding.to_owned(),
+            reference: attributes.reference.to_owned(),
+            dedup_key: attributes.dedup_key.map(<[u8]>::to_vec),
+            priority: view.priority(),
+            enqueue_at: view.enqueue_at(),
+            expire_at: view.expire_at(),
+            attempts_max: view.attempts_max(),
+        }
+    }
+
+    fn push_to(&self, batch: &mut ItemBatch) {
+        let mut item = NewItem::new(&self.payload)
+            .kind(&self.kind)
+            .encoding(&self.encoding)
+            .reference(&self.reference)
+            .priority(self.priority)
+            .attempts_max(self.attempts_max);
+        if let Some(key) = &self.dedup_key {
+            item = item.dedup_key(key);
+        }
+        if let Some(at) = self.enqueue_at {
+            item = item.enqueue_at(at);
+        }
+        if let Some(at) = self.expire_at {
+            item = item.expire_at(at);
+        }
+        let pushed = batch.push(item);
+        pushed.expect("what was stored is within the limits");
+    }
+}
+
 /// The record of an item that is the same but for what is changed.
-pub(crate) fn rewritten(
-    record: &Record,
-    created_at: Timestamp,
-    change: impl for<'a> FnOnce(NewItem<'a>) -> NewItem<'a>,
-) -> Record {
-    let view = record.view();
-    let attributes = view.attributes();
-    let mut item = NewItem::new(view.payload().unwrap_or_default())
-        .kind(attributes.kind)
-        .encoding(attributes.encoding)
-        .reference(attributes.reference)
-        .priority(view.priority())
-        .attempts_max(view.attempts_max());
-    if let Some(key) = attributes.dedup_key {
-        item = item.dedup_key(key);
-    }
-    if let Some(at) = view.enqueue_at() {
-        item = item.enqueue_at(at);
-    }
-    if let Some(at) = view.expire_at() {
-        item = item.expire_at(at);
-    }
+pub(crate) fn rewritten(record: &Record, change: impl FnOnce(&mut Parts)) -> Record {
+    let mut parts = Parts::of(record);
+    change(&mut parts);
     let mut batch = ItemBatch::new();
-    batch
-        .push(change(item))
-        .expect("what was stored is within the limits");
-    batch.seal(created_at).shared_record(0)
+    parts.push_to(&mut batch);
+    batch.seal(parts.created_at).shared_record(0)
+}
+
+/// A batch of these records, produced at that time.
+pub(crate) fn batch_of(now: Timestamp, records: impl IntoIterator<Item = Record>) -> SealedBatch {
+    let mut batch = ItemBatch::new();
+    for record in records {
+        Parts::of(&record).push_to(&mut batch);
+    }
+    batch.seal(now)
 }
 
 type Edit = fn(&mut Scene<'_>);

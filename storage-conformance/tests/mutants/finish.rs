@@ -1,10 +1,12 @@
 //! Wrong about what ends a lease: complete, retry, release, death, revival.
 
-use storage_api::*;
-use storage_model::Contents;
+mod drivers;
 
+use storage_api::*;
+
+use self::drivers::*;
 use crate::edited::{around, attempts_max, edited, insert, rewritten, tail, to_tail};
-use crate::mutant::{Mutant, wrong};
+use crate::mutant::Mutant;
 
 pub(crate) fn mutants() -> Vec<Mutant> {
     [
@@ -24,67 +26,104 @@ fn completing() -> Vec<Mutant> {
             "complete_looks_at_the_item_alone",
             "A receipt is good for whoever has the item: a late holder removes what was given to another (LocalStack SQS, unstract).",
             CompletesByItem::wrap,
-            &[],
+            &[
+                "finish::receipt_of_an_item_and_the_lease_of_another_is_lost",
+                "lease::holder_who_is_given_its_item_again_needs_the_new_receipt",
+            ],
         ),
         Mutant::new(
             "complete_needs_no_lease",
             "An item that nobody holds any more is removed by an old receipt (Bull, issue 308).",
             CompletesWithoutLease::wrap,
-            &[],
+            &[
+                "finish::lost_and_unknown_receipts_change_nothing",
+                "finish::receipts_are_good_after_a_reopening",
+                "lease::late_holder_completes_unless_taken_back",
+            ],
         ),
         Mutant::new(
             "complete_stops_at_the_first_it_does_not_know",
             "The receipts behind an unknown one are left as they are.",
             StopsAtUnknown::wrap,
-            &[],
+            &[
+                "finish::completing_known_unknown_known_does_both_known",
+                "finish::not_found_and_lease_lost_are_told_apart",
+                "finish::receipt_of_an_item_and_the_lease_of_another_is_lost",
+            ],
         ),
         Mutant::new(
             "complete_says_done_to_everything",
             "Completing is taken for idempotent: what is not there is done, too.",
             SaysDone::wrap,
-            &[],
+            &[
+                "finish::receipt_completes_once",
+                "lease::receipt_of_an_item_that_the_second_holder_completed_is_not_found",
+            ],
         ),
         Mutant::new(
             "lost_is_not_found",
             "A lost lease is told as an item that is not there.",
             LostIsNotFound::wrap,
-            &[],
+            &["finish::receipt_that_is_given_twice_is_used_once"],
         ),
         Mutant::new(
             "not_found_is_lost",
             "An item that has gone is told as a lost lease.",
             NotFoundIsLost::wrap,
-            &[],
+            &[
+                "finish::item_retried_as_dead_is_dropped_where_dead_items_have_no_place",
+                "finish::receipt_completes_once",
+                "finish::retry_tells_of_each_receipt",
+                "lease::receipt_of_an_item_that_the_second_holder_completed_is_not_found",
+                "listing::receipts_of_cleared_items_are_not_found",
+                "listing::receipts_of_deleted_items_are_not_found",
+            ],
         ),
         Mutant::new(
             "calls_are_done_one_by_one",
             "A call of many receipts is as many transactions: others see half of it.",
             OneByOne::wrap,
-            &[],
+            &["finish::call_is_seen_whole_or_not_at_all"],
         ),
         Mutant::new(
             "calls_are_done_backwards",
             "A batch is taken from a stack: the last receipt is treated first.",
             Backwards::wrap,
-            &[],
+            &[
+                "finish::id_that_is_given_twice_is_used_once",
+                "finish::receipt_that_is_given_twice_is_used_once",
+                "finish::receipts_of_a_call_are_treated_in_input_order",
+                "finish::second_of_the_same_receipt_in_a_call_is_not_found",
+                "listing::deleted_items_are_answered_in_input_order",
+                "produce::retried_items_come_to_the_tail_in_input_order",
+                "produce::revived_items_come_to_the_tail_in_input_order",
+            ],
         ),
         Mutant::new(
             "calls_end_after_a_thousand",
             "Large calls are cut to what one statement takes, and the rest is said to be done.",
             CutToThousand::wrap,
-            &[],
+            &["finish::ten_thousand_receipts_are_completed_at_once"],
         ),
         Mutant::new(
             "empty_calls_look_at_nothing",
             "An empty list is answered before the partition or the backend is looked at.",
             EmptyIsEasy::wrap,
-            &[],
+            &[
+                "finish::empty_calls_on_a_closed_backend_are_closed",
+                "listing::a_call_for_no_item_is_refused_where_others_are",
+                "restore::floors_hold_without_an_item",
+            ],
         ),
         Mutant::new(
             "empty_calls_are_refused",
             "An empty list is an invalid argument, as in SQS.",
             EmptyIsInvalid::wrap,
-            &[],
+            &[
+                "finish::empty_calls_change_nothing",
+                "finish::empty_calls_on_a_closed_backend_are_closed",
+                "produce::empty_batch_stores_nothing",
+            ],
         ),
         edited(
             "completed_items_come_back",
@@ -96,7 +135,12 @@ fn completing() -> Vec<Mutant> {
                     insert(partition, item, ItemState::Ready { position });
                 });
             },
-            &[],
+            &[
+                "finish::completed_item_is_gone_and_leaves_nothing",
+                "finish::dead_items_are_in_nobodys_way",
+                "produce::completing_frees_the_dedup_key_at_once_without_a_time_for_it",
+                "produce::items_without_a_dedup_key_are_no_duplicates",
+            ],
         ),
         edited(
             "completing_takes_the_whole_lease_call",
@@ -111,7 +155,14 @@ fn completing() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "finish::completing_known_unknown_known_does_both_known",
+                "finish::release_tells_of_each_receipt",
+                "finish::retry_tells_of_each_receipt",
+                "lease::completed_lease_is_not_taken_back",
+                "lease::lease_with_a_deadline_in_the_past_lasts_until_it_is_taken_back",
+                "restore::a_restored_lease_is_valid",
+            ],
         ),
     ]
 }
@@ -129,27 +180,44 @@ fn retrying() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "finish::item_retried_now_goes_to_the_tail",
+                "restore::a_position_that_was_left_is_free",
+                "restore::a_restored_item_retried_stands_behind_all",
+            ],
         ),
         edited(
             "retry_always_goes_to_the_tail",
             "The requeue `Original` is read and forgotten.",
             &[Operation::Retry],
             |scene| scene.changed(State::Leased, State::Ready, to_tail),
-            &[],
+            &[
+                "finish::item_retried_at_a_time_that_has_come_goes_back_to_where_it_stood",
+                "finish::item_retried_now_goes_back_to_where_it_stood_if_the_partition_says_so",
+                "finish::receipts_of_a_call_are_treated_in_input_order",
+                "finish::requeue_in_force_at_the_retry_decides",
+                "produce::retried_items_come_to_the_tail_in_input_order",
+            ],
         ),
         edited(
             "retry_for_later_is_at_once",
             "The time of a retry is ignored: the item is ready again at once.",
             &[Operation::Retry],
             |scene| scene.changed(State::Leased, State::Scheduled, to_tail),
-            &[],
+            &[
+                "finish::item_retried_for_later_comes_back_at_its_time",
+                "finish::scheduled_item_comes_back_whatever_its_attempts",
+            ],
         ),
         Mutant::new(
             "retry_at_a_time_is_always_scheduled",
             "A retry at a time that has come goes to the delayed ones and waits for the next round (BullMQ, issue 3050).",
             AlwaysScheduled::wrap,
-            &[],
+            &[
+                "finish::item_retried_at_a_later_time_is_scheduled_and_at_any_other_ready",
+                "finish::item_retried_at_a_time_that_has_come_goes_back_to_where_it_stood",
+                "time::retries_go_to_the_largest_and_the_smallest_timestamp",
+            ],
         ),
         edited(
             "retry_goes_back_to_the_first_schedule",
@@ -162,7 +230,7 @@ fn retrying() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &["finish::time_of_the_retry_replaces_that_of_the_produce"],
         ),
         edited(
             "retried_items_come_back_in_front",
@@ -180,7 +248,7 @@ fn retrying() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &["finish::item_retried_for_later_comes_to_the_tail_whatever_the_requeue"],
         ),
         edited(
             "retry_looks_at_expiry",
@@ -202,7 +270,7 @@ fn retrying() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &["finish::retry_does_not_look_at_expiry"],
         ),
         edited(
             "retry_loses_the_priority",
@@ -210,11 +278,13 @@ fn retrying() -> Vec<Mutant> {
             &[Operation::Retry],
             |scene| {
                 scene.moved(State::Leased, State::Ready, |_, item| {
-                    let created_at = item.record.view().created_at();
-                    item.record = rewritten(&item.record, created_at, |new| new.priority(100));
+                    item.record = rewritten(&item.record, |parts| parts.priority = 100);
                 });
             },
-            &[],
+            &[
+                "finish::retried_item_keeps_what_it_is",
+                "finish::retried_item_stays_within_its_priority",
+            ],
         ),
         edited(
             "retry_makes_a_new_item",
@@ -224,11 +294,14 @@ fn retrying() -> Vec<Mutant> {
                 let Some(now) = scene.now else { return };
                 scene.items(|before, item| {
                     if before.state() == State::Leased && item.state() != State::Leased {
-                        item.record = rewritten(&item.record, now, |new| new);
+                        item.record = rewritten(&item.record, |parts| parts.created_at = now);
                     }
                 });
             },
-            &[],
+            &[
+                "finish::retried_item_keeps_what_it_is",
+                "finish::time_of_the_retry_replaces_that_of_the_produce",
+            ],
         ),
         edited(
             "retry_loses_the_note",
@@ -241,7 +314,7 @@ fn retrying() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &["finish::dead_item_shows_its_note"],
         ),
         edited(
             "first_note_stays",
@@ -254,7 +327,10 @@ fn retrying() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "finish::note_may_be_empty_and_may_be_the_largest",
+                "finish::note_stays_until_another_replaces_it",
+            ],
         ),
         edited(
             "no_note_erases_the_note",
@@ -270,7 +346,7 @@ fn retrying() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &["finish::note_stays_until_another_replaces_it"],
         ),
         edited(
             "empty_note_is_no_note",
@@ -281,19 +357,25 @@ fn retrying() -> Vec<Mutant> {
                     item.note = item.note.take().filter(|note| !note.as_str().is_empty())
                 });
             },
-            &[],
+            &[
+                "finish::note_may_be_empty_and_may_be_the_largest",
+                "finish::notes_are_kept_over_a_reopening",
+            ],
         ),
         Mutant::new(
             "lost_receipts_leave_their_note",
             "The note is written before the receipt is looked at.",
             NotesAnyway::wrap,
-            &[],
+            &["finish::note_of_a_lost_receipt_is_not_written"],
         ),
         Mutant::new(
             "retry_without_a_lease",
             "An old receipt retries the item that another holds.",
             RetriesByItem::wrap,
-            &[],
+            &[
+                "finish::note_of_a_lost_receipt_is_not_written",
+                "lease::first_holder_does_not_disturb_the_second",
+            ],
         ),
     ]
 }
@@ -305,7 +387,12 @@ fn releasing() -> Vec<Mutant> {
             "A lease that is given back is a retry: the item goes to the tail.",
             &[Operation::Release],
             |scene| scene.changed(State::Leased, State::Ready, to_tail),
-            &[],
+            &[
+                "finish::released_item_goes_back_to_where_it_stood_whatever_the_requeue",
+                "listing::the_ready_listing_is_what_lease_gives",
+                "produce::leased_item_keeps_its_position",
+                "produce::released_items_stand_where_they_stood_in_whatever_order_they_return",
+            ],
         ),
         edited(
             "release_counts_the_attempt",
@@ -316,14 +403,22 @@ fn releasing() -> Vec<Mutant> {
                     item.attempts = before.attempts
                 })
             },
-            &[],
+            &[
+                "finish::release_counts_the_attempt_back",
+                "finish::released_item_is_as_it_was_before_the_lease",
+                "restore::a_restored_lease_gives_its_place_and_attempt_back",
+            ],
         ),
         edited(
             "release_forgets_every_attempt",
             "A lease that was given back sets the attempts to none.",
             &[Operation::Release],
             |scene| scene.moved(State::Leased, State::Ready, |_, item| item.attempts = 0),
-            &[],
+            &[
+                "finish::release_counts_the_attempt_back",
+                "finish::released_item_is_as_it_was_before_the_lease",
+                "restore::a_restored_lease_gives_its_place_and_attempt_back",
+            ],
         ),
         edited(
             "release_counts_below_none",
@@ -334,7 +429,10 @@ fn releasing() -> Vec<Mutant> {
                     item.attempts = before.attempts.wrapping_sub(1);
                 });
             },
-            &[],
+            &[
+                "finish::release_of_no_attempts_stays_at_none",
+                "restore::the_smallest_and_largest_attempts_neither_wrap_nor_panic",
+            ],
         ),
         edited(
             "release_looks_at_attempts",
@@ -350,13 +448,19 @@ fn releasing() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "finish::release_does_not_look_at_attempts",
+                "finish::released_attempts_can_be_used_again",
+            ],
         ),
         Mutant::new(
             "second_release_counts_again",
             "A receipt that was used already takes an attempt back once more (solid_queue, pull 761).",
             ReleasesTwice::wrap,
-            &[],
+            &[
+                "lease::receipt_is_lost_for_good_once_taken_back",
+                "lease::receipt_is_lost_once_retried",
+            ],
         ),
     ]
 }
@@ -368,7 +472,11 @@ fn attempts() -> Vec<Mutant> {
             "A retried item starts anew and is never used up.",
             &[Operation::Retry],
             |scene| scene.moved(State::Leased, State::Ready, |_, item| item.attempts = 0),
-            &[],
+            &[
+                "finish::without_a_limit_attempts_never_kill",
+                "lease::attempts_end_at_the_largest",
+                "lease::every_lease_counts_one_attempt",
+            ],
         ),
         edited(
             "retry_counts_too",
@@ -381,7 +489,10 @@ fn attempts() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "finish::item_retried_for_later_comes_back_at_its_time",
+                "lease::every_lease_counts_one_attempt",
+            ],
         ),
         around(
             "attempts_are_for_lost_workers",
@@ -389,7 +500,12 @@ fn attempts() -> Vec<Mutant> {
             &[Operation::Retry],
             |contents| leased(contents, |item| item.attempts = 0),
             |scene| scene.items(|before, item| item.attempts = before.attempts),
-            &[],
+            &[
+                "finish::attempts_used_up_kill_at_a_retry_for_later_too",
+                "finish::limit_of_the_item_goes_before_that_of_the_partition",
+                "finish::retries_and_lost_workers_use_up_the_same_attempts",
+                "finish::revived_item_starts_with_no_attempts",
+            ],
         ),
         around(
             "attempts_are_for_retries",
@@ -397,7 +513,7 @@ fn attempts() -> Vec<Mutant> {
             &[Operation::Maintain],
             |contents| leased(contents, |item| item.attempts = 0),
             |scene| scene.items(|before, item| item.attempts = before.attempts),
-            &[],
+            &["finish::dead_items_are_dropped_for_every_reason"],
         ),
         around(
             "attempts_end_one_early",
@@ -409,7 +525,10 @@ fn attempts() -> Vec<Mutant> {
                 })
             },
             |scene| scene.items(|before, item| item.attempts = before.attempts),
-            &[],
+            &[
+                "finish::attempts_used_up_kill_at_a_retry_for_later_too",
+                "finish::retries_and_lost_workers_use_up_the_same_attempts",
+            ],
         ),
         around(
             "attempts_of_the_item_are_ignored",
@@ -417,12 +536,11 @@ fn attempts() -> Vec<Mutant> {
             &[Operation::Retry, Operation::Maintain],
             |contents| {
                 leased(contents, |item| {
-                    let created_at = item.record.view().created_at();
-                    item.record = rewritten(&item.record, created_at, |new| new.attempts_max(0));
+                    item.record = rewritten(&item.record, |parts| parts.attempts_max = 0);
                 });
             },
             |scene| scene.items(|before, item| item.record = before.record.clone()),
-            &[],
+            &["finish::dead_item_shows_its_note"],
         ),
         around(
             "attempts_of_the_partition_are_ignored",
@@ -434,7 +552,13 @@ fn attempts() -> Vec<Mutant> {
                 }
             },
             |scene| scene.partitions(|before, now| now.info.config = before.info.config.clone()),
-            &[],
+            &[
+                "finish::attempts_used_up_by_retries_kill",
+                "finish::limit_in_force_at_the_retry_decides",
+                "finish::limit_in_force_when_taken_back_decides",
+                "finish::limit_of_the_item_goes_before_that_of_the_partition",
+                "finish::released_attempts_can_be_used_again",
+            ],
         ),
         around(
             "no_limit_is_twenty_five",
@@ -450,7 +574,11 @@ fn attempts() -> Vec<Mutant> {
                 }
             },
             |scene| scene.partitions(|before, now| now.info.config = before.info.config.clone()),
-            &[],
+            &[
+                "finish::without_a_limit_attempts_never_kill",
+                "lease::attempts_end_at_the_largest",
+                "restore::the_smallest_and_largest_attempts_neither_wrap_nor_panic",
+            ],
         ),
         edited(
             "scheduled_items_are_used_up",
@@ -467,21 +595,25 @@ fn attempts() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &["finish::scheduled_item_comes_back_whatever_its_attempts"],
         ),
         edited(
             "attempts_are_lost_at_reopening",
             "The count of attempts is kept in memory (NATS, pull 3365).",
             &[Operation::Open],
             |scene| scene.items(|_, item| item.attempts = 0),
-            &[],
+            &[
+                "finish::attempts_are_kept_over_a_reopening",
+                "finish::dead_items_are_kept_over_a_reopening",
+                "finish::retries_and_releases_are_kept_over_a_reopening",
+            ],
         ),
         edited(
             "notes_are_lost_at_reopening",
             "Notes are kept in memory.",
             &[Operation::Open],
             |scene| scene.items(|_, item| item.note = None),
-            &[],
+            &["finish::notes_are_kept_over_a_reopening"],
         ),
         edited(
             "leases_are_lost_at_reopening",
@@ -494,7 +626,7 @@ fn attempts() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &["finish::receipts_are_good_after_a_reopening"],
         ),
     ]
 }
@@ -505,7 +637,11 @@ fn dying() -> Vec<Mutant> {
             "rejected_items_are_retried",
             "Retried as dead, an item is ready again.",
             RetriesDead::wrap,
-            &[],
+            &[
+                "finish::dead_items_leave_by_deleting_and_clearing",
+                "finish::item_retried_as_dead_is_rejected_whatever_else_would_hold",
+                "listing::a_cursor_is_good_for_its_own_set_of_states_alone",
+            ],
         ),
         edited(
             "used_up_goes_before_rejected",
@@ -521,7 +657,7 @@ fn dying() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &["time::items_die_at_the_largest_and_the_smallest_timestamp"],
         ),
         edited(
             "every_death_is_a_rejection",
@@ -534,7 +670,12 @@ fn dying() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "time::item_taken_back_past_its_expiry_dies_of_that",
+                "time::overslept_item_dies_without_having_been_ready",
+                "time::ready_item_dies_at_its_expiry_and_not_before",
+                "time::scheduled_item_dies_at_its_expiry_if_that_comes_first",
+            ],
         ),
         edited(
             "the_time_of_death_is_that_of_birth",
@@ -548,7 +689,12 @@ fn dying() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "finish::attempts_used_up_by_lost_workers_kill",
+                "finish::item_retried_as_dead_is_rejected",
+                "finish::revived_item_can_die_again",
+                "time::ready_item_dies_at_its_expiry_and_not_before",
+            ],
         ),
         edited(
             "the_dead_have_no_note",
@@ -561,14 +707,20 @@ fn dying() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "finish::dead_item_shows_its_note",
+                "finish::revived_item_keeps_its_note",
+            ],
         ),
         edited(
             "the_dead_are_dropped",
             "Dead items are removed where the partition keeps them.",
             &[Operation::Retry, Operation::Maintain],
             |scene| scene.partitions(|_, now| now.items.retain(|item| item.state() != State::Dead)),
-            &[],
+            &[
+                "produce::id_stays_with_its_item",
+                "restore::a_taken_id_is_refused_whatever_state_has_it",
+            ],
         ),
         edited(
             "rejected_items_are_kept",
@@ -582,7 +734,12 @@ fn dying() -> Vec<Mutant> {
                     insert(partition, item, state);
                 });
             },
-            &[],
+            &[
+                "finish::dead_policy_in_force_at_the_death_decides",
+                "finish::dropped_items_leave_nothing",
+                "finish::item_retried_as_dead_is_dropped_where_dead_items_have_no_place",
+                "partitions::lingering_keys_count_in_no_sum",
+            ],
         ),
         edited(
             "dropped_items_are_kept_when_time_kills",
@@ -596,21 +753,30 @@ fn dying() -> Vec<Mutant> {
                     insert(partition, item, state);
                 });
             },
-            &[],
+            &[
+                "finish::dead_items_are_dropped_for_every_reason",
+                "finish::dropped_items_leave_nothing",
+                "produce::dropping_frees_the_dedup_key_at_once_without_a_time_for_it",
+                "produce::ids_are_never_given_again_after_their_items_have_gone",
+                "time::report_of_a_dropping_partition_counts_what_was_dropped",
+            ],
         ),
         edited(
             "dead_items_come_back_at_reopening",
             "What was dead is ready when the process starts again.",
             &[Operation::Open],
             |scene| scene.changed(State::Dead, State::Dead, to_tail),
-            &[],
+            &[
+                "finish::dead_items_are_kept_over_a_reopening",
+                "finish::retries_and_releases_are_kept_over_a_reopening",
+            ],
         ),
         edited(
             "dead_items_are_lost_at_reopening",
             "Dead items are not in the log.",
             &[Operation::Open],
             |scene| scene.partitions(|_, now| now.items.retain(|item| item.state() != State::Dead)),
-            &[],
+            &["finish::notes_are_kept_over_a_reopening"],
         ),
     ]
 }
@@ -626,28 +792,42 @@ fn reviving() -> Vec<Mutant> {
                     item.attempts = before.attempts
                 })
             },
-            &[],
+            &[
+                "finish::revived_item_starts_with_no_attempts",
+                "restore::a_restored_dead_item_is_revived",
+            ],
         ),
         edited(
             "revived_items_expire",
             "A revived item has its old expiry, and dies of it.",
             &[Operation::Revive],
             |scene| scene.moved(State::Dead, State::Ready, |_, item| item.is_revived = false),
-            &[],
+            &[
+                "finish::revived_item_does_not_expire_while_scheduled_or_leased",
+                "finish::revived_item_never_expires",
+                "finish::revived_items_are_kept_over_a_reopening",
+                "time::earliest_due_time_follows_retries_and_revival",
+            ],
         ),
         edited(
             "revived_items_expire_after_their_lease",
             "That an item was revived is forgotten once it was leased and came back.",
             &[Operation::Retry, Operation::Release, Operation::Maintain],
             |scene| scene.items(|_, item| item.is_revived = false),
-            &[],
+            &[
+                "finish::revived_item_does_not_expire_while_scheduled_or_leased",
+                "finish::revived_item_never_expires",
+            ],
         ),
         edited(
             "revived_items_lose_their_note",
             "A revived item starts without its note.",
             &[Operation::Revive],
             |scene| scene.moved(State::Dead, State::Ready, |_, item| item.note = None),
-            &[],
+            &[
+                "finish::revived_item_keeps_its_note",
+                "restore::a_restored_dead_item_is_revived",
+            ],
         ),
         edited(
             "revived_items_stand_in_front",
@@ -660,353 +840,33 @@ fn reviving() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "finish::revived_item_is_ready_at_the_tail",
+                "produce::item_that_came_later_stands_behind_whatever_its_age",
+                "produce::revived_items_come_to_the_tail_in_input_order",
+            ],
         ),
         edited(
             "revival_is_lost_at_reopening",
             "That an item was revived is kept in memory.",
             &[Operation::Open],
             |scene| scene.items(|_, item| item.is_revived = false),
-            &[],
+            &["finish::revived_items_are_kept_over_a_reopening"],
         ),
         Mutant::new(
             "revive_says_revived_to_every_item",
             "Whatever is there is told as revived.",
             SaysRevived::wrap,
-            &[],
+            &[
+                "finish::id_that_is_given_twice_is_used_once",
+                "finish::revive_tells_of_each_id",
+            ],
         ),
         Mutant::new(
             "missing_items_are_not_dead",
             "Ids of items that are not there are told as items that are alive.",
             SaysNotDead::wrap,
-            &[],
+            &["finish::revive_tells_of_each_id"],
         ),
     ]
 }
-
-/// Changes every leased item.
-fn leased(contents: &mut Contents, change: impl Fn(&mut ItemEntry)) {
-    let items = contents
-        .partitions
-        .iter_mut()
-        .flat_map(|one| &mut one.items);
-    items
-        .filter(|item| item.state() == State::Leased)
-        .for_each(change);
-}
-
-/// The lease under which an item is at this moment.
-fn current(contents: &Contents, partition: &PartitionId, item: ItemId) -> Option<Receipt> {
-    let mut partitions = contents.partitions.iter();
-    let partition = partitions.find(|one| one.info.id == *partition)?;
-    partition.items.iter().find(|one| one.id == item)?.receipt()
-}
-
-wrong! { CompletesByItem ItemStore [complete] {
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        let contents = self.inner.contents();
-        let by_item = receipts.into_iter().map(|receipt| {
-            let found = current(&contents, partition, receipt.item).unwrap_or(receipt);
-            self.at.fired.fire_if(found != receipt);
-            found
-        });
-        let by_item = Receipts::collect(by_item)?;
-        self.inner.complete(partition, by_item).await
-    }
-}}
-
-wrong! { CompletesWithoutLease ItemStore [complete] {
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        let contents = self.inner.contents();
-        let mut outcomes = self.inner.complete(partition, receipts.clone()).await?;
-        for (receipt, outcome) in receipts.iter().zip(&mut outcomes) {
-            let is_held = current(&contents, partition, receipt.item).is_some();
-            if *outcome == CompleteOutcome::LeaseLost && !is_held {
-                self.at.fire();
-                self.inner.delete_items(partition, receipt.item.into()).await?;
-                *outcome = CompleteOutcome::Done;
-            }
-        }
-        Ok(outcomes)
-    }
-}}
-
-wrong! { StopsAtUnknown ItemStore [complete] {
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        let mut outcomes = Vec::new();
-        let mut has_stopped = false;
-        for receipt in receipts {
-            if has_stopped {
-                self.at.fire();
-                outcomes.push(CompleteOutcome::NotFound);
-                continue;
-            }
-            outcomes.extend(self.inner.complete(partition, receipt.into()).await?);
-            has_stopped = outcomes.last() != Some(&CompleteOutcome::Done);
-        }
-        Ok(outcomes)
-    }
-}}
-
-wrong! { SaysDone ItemStore [complete] {
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        let mut outcomes = self.inner.complete(partition, receipts).await?;
-        for outcome in &mut outcomes {
-            self.at.fired.fire_if(*outcome != CompleteOutcome::Done);
-            *outcome = CompleteOutcome::Done;
-        }
-        Ok(outcomes)
-    }
-}}
-
-wrong! { LostIsNotFound ItemStore [complete, retry, extend, release] {
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        let (lost, told) = (CompleteOutcome::LeaseLost, CompleteOutcome::NotFound);
-        Ok(self.at.told(self.inner.complete(partition, receipts).await?, lost, told))
-    }
-    async fn retry(&self, partition: &PartitionId, now: Timestamp, retries: Retries) -> Result<Vec<RetryOutcome>> {
-        let (lost, told) = (RetryOutcome::LeaseLost, RetryOutcome::NotFound);
-        Ok(self.at.told(self.inner.retry(partition, now, retries).await?, lost, told))
-    }
-    async fn extend(&self, partition: &PartitionId, receipts: Receipts, deadline: Timestamp) -> Result<Vec<ExtendOutcome>> {
-        let (lost, told) = (ExtendOutcome::LeaseLost, ExtendOutcome::NotFound);
-        Ok(self.at.told(self.inner.extend(partition, receipts, deadline).await?, lost, told))
-    }
-    async fn release(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<ReleaseOutcome>> {
-        let (lost, told) = (ReleaseOutcome::LeaseLost, ReleaseOutcome::NotFound);
-        Ok(self.at.told(self.inner.release(partition, receipts).await?, lost, told))
-    }
-}}
-
-wrong! { NotFoundIsLost ItemStore [complete, retry, extend, release] {
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        let (gone, told) = (CompleteOutcome::NotFound, CompleteOutcome::LeaseLost);
-        Ok(self.at.told(self.inner.complete(partition, receipts).await?, gone, told))
-    }
-    async fn retry(&self, partition: &PartitionId, now: Timestamp, retries: Retries) -> Result<Vec<RetryOutcome>> {
-        let (gone, told) = (RetryOutcome::NotFound, RetryOutcome::LeaseLost);
-        Ok(self.at.told(self.inner.retry(partition, now, retries).await?, gone, told))
-    }
-    async fn extend(&self, partition: &PartitionId, receipts: Receipts, deadline: Timestamp) -> Result<Vec<ExtendOutcome>> {
-        let (gone, told) = (ExtendOutcome::NotFound, ExtendOutcome::LeaseLost);
-        Ok(self.at.told(self.inner.extend(partition, receipts, deadline).await?, gone, told))
-    }
-    async fn release(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<ReleaseOutcome>> {
-        let (gone, told) = (ReleaseOutcome::NotFound, ReleaseOutcome::LeaseLost);
-        Ok(self.at.told(self.inner.release(partition, receipts).await?, gone, told))
-    }
-}}
-
-wrong! { OneByOne ItemStore [complete] {
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        let mut outcomes = Vec::with_capacity(receipts.len());
-        self.at.fired.fire_if(receipts.len() > 1);
-        for receipt in receipts {
-            outcomes.extend(self.inner.complete(partition, receipt.into()).await?);
-            std::thread::yield_now();
-        }
-        Ok(outcomes)
-    }
-}}
-
-wrong! { Backwards ItemStore [complete, retry, revive, delete_items] {
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        let outcomes = self.inner.complete(partition, self.at.reversed(receipts)).await?;
-        Ok(outcomes.into_iter().rev().collect())
-    }
-    async fn retry(&self, partition: &PartitionId, now: Timestamp, retries: Retries) -> Result<Vec<RetryOutcome>> {
-        let outcomes = self.inner.retry(partition, now, self.at.reversed(retries)).await?;
-        Ok(outcomes.into_iter().rev().collect())
-    }
-    async fn revive(&self, partition: &PartitionId, ids: ItemIds) -> Result<Vec<ReviveOutcome>> {
-        let outcomes = self.inner.revive(partition, self.at.reversed(ids)).await?;
-        Ok(outcomes.into_iter().rev().collect())
-    }
-    async fn delete_items(&self, partition: &PartitionId, ids: ItemIds) -> Result<Vec<DeleteOutcome>> {
-        let outcomes = self.inner.delete_items(partition, self.at.reversed(ids)).await?;
-        Ok(outcomes.into_iter().rev().collect())
-    }
-}}
-
-wrong! { CutToThousand ItemStore [complete] {
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        let all = receipts.len();
-        self.at.fired.fire_if(all > 1000);
-        let receipts = Receipts::collect(receipts.into_iter().take(1000))?;
-        let mut outcomes = self.inner.complete(partition, receipts).await?;
-        outcomes.resize(all, CompleteOutcome::Done);
-        Ok(outcomes)
-    }
-}}
-
-wrong! { EmptyIsEasy ItemStore [produce, complete, retry, extend, release, revive, delete_items, get_items, restore] {
-    async fn produce(&self, partition: &PartitionId, batch: SealedBatch) -> Result<Produced> {
-        match self.at.fired.fire_if(batch.is_empty()) {
-            true => Ok(Produced::default()),
-            false => self.inner.produce(partition, batch).await,
-        }
-    }
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        match self.at.fired.fire_if(receipts.is_empty()) {
-            true => Ok(Vec::new()),
-            false => self.inner.complete(partition, receipts).await,
-        }
-    }
-    async fn retry(&self, partition: &PartitionId, now: Timestamp, retries: Retries) -> Result<Vec<RetryOutcome>> {
-        match self.at.fired.fire_if(retries.is_empty()) {
-            true => Ok(Vec::new()),
-            false => self.inner.retry(partition, now, retries).await,
-        }
-    }
-    async fn extend(&self, partition: &PartitionId, receipts: Receipts, deadline: Timestamp) -> Result<Vec<ExtendOutcome>> {
-        match self.at.fired.fire_if(receipts.is_empty()) {
-            true => Ok(Vec::new()),
-            false => self.inner.extend(partition, receipts, deadline).await,
-        }
-    }
-    async fn release(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<ReleaseOutcome>> {
-        match self.at.fired.fire_if(receipts.is_empty()) {
-            true => Ok(Vec::new()),
-            false => self.inner.release(partition, receipts).await,
-        }
-    }
-    async fn revive(&self, partition: &PartitionId, ids: ItemIds) -> Result<Vec<ReviveOutcome>> {
-        match self.at.fired.fire_if(ids.is_empty()) {
-            true => Ok(Vec::new()),
-            false => self.inner.revive(partition, ids).await,
-        }
-    }
-    async fn delete_items(&self, partition: &PartitionId, ids: ItemIds) -> Result<Vec<DeleteOutcome>> {
-        match self.at.fired.fire_if(ids.is_empty()) {
-            true => Ok(Vec::new()),
-            false => self.inner.delete_items(partition, ids).await,
-        }
-    }
-    async fn get_items(&self, partition: &PartitionId, ids: ItemIds, payloads: bool) -> Result<Vec<Option<ItemEntry>>> {
-        match self.at.fired.fire_if(ids.is_empty()) {
-            true => Ok(Vec::new()),
-            false => self.inner.get_items(partition, ids, payloads).await,
-        }
-    }
-    async fn restore(&self, partition: &PartitionId, items: RestoreBatch, floors: Floors) -> Result<()> {
-        match self.at.fired.fire_if(items.is_empty()) {
-            true => Ok(()),
-            false => self.inner.restore(partition, items, floors).await,
-        }
-    }
-}}
-
-wrong! { EmptyIsInvalid ItemStore [produce, complete] {
-    async fn produce(&self, partition: &PartitionId, batch: SealedBatch) -> Result<Produced> {
-        match self.at.fired.fire_if(batch.is_empty()) {
-            true => Err(Error::invalid("batch", "it is empty")),
-            false => self.inner.produce(partition, batch).await,
-        }
-    }
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        match self.at.fired.fire_if(receipts.is_empty()) {
-            true => Err(Error::invalid("receipts", "there are none")),
-            false => self.inner.complete(partition, receipts).await,
-        }
-    }
-}}
-
-wrong! { AlwaysScheduled ItemStore [retry] {
-    async fn retry(&self, partition: &PartitionId, now: Timestamp, retries: Retries) -> Result<Vec<RetryOutcome>> {
-        let outcomes = self.inner.retry(partition, now, retries.clone()).await?;
-        for (retry, outcome) in retries.iter().zip(&outcomes) {
-            if let (RetryTo::At(enqueue_at), RetryOutcome::Ready) = (retry.to, outcome) {
-                self.at.edit(|contents| {
-                    let items = contents.partitions.iter_mut().filter(|one| one.info.id == *partition);
-                    let mut items = items.flat_map(|one| &mut one.items);
-                    if let Some(item) = items.find(|item| item.id == retry.receipt.item) {
-                        item.state = ItemState::Scheduled { enqueue_at };
-                    }
-                });
-            }
-        }
-        Ok(outcomes)
-    }
-}}
-
-wrong! { NotesAnyway ItemStore [retry] {
-    async fn retry(&self, partition: &PartitionId, now: Timestamp, retries: Retries) -> Result<Vec<RetryOutcome>> {
-        for retry in &retries {
-            let Some(note) = &retry.note else { continue };
-            let contents = self.inner.contents();
-            if current(&contents, partition, retry.receipt.item) == Some(retry.receipt) {
-                continue;
-            }
-            self.at.edit(|contents| {
-                let items = contents.partitions.iter_mut().filter(|one| one.info.id == *partition);
-                let mut items = items.flat_map(|one| &mut one.items);
-                if let Some(item) = items.find(|item| item.id == retry.receipt.item) {
-                    item.note = Some(note.clone());
-                }
-            });
-        }
-        self.inner.retry(partition, now, retries).await
-    }
-}}
-
-wrong! { RetriesByItem ItemStore [retry] {
-    async fn retry(&self, partition: &PartitionId, now: Timestamp, retries: Retries) -> Result<Vec<RetryOutcome>> {
-        let contents = self.inner.contents();
-        let by_item = retries.into_iter().map(|mut retry| {
-            let found = current(&contents, partition, retry.receipt.item);
-            if let Some(found) = found.filter(|found| *found != retry.receipt) {
-                self.at.fire();
-                retry.receipt = found;
-            }
-            retry
-        });
-        let by_item = Retries::collect(by_item)?;
-        self.inner.retry(partition, now, by_item).await
-    }
-}}
-
-wrong! { RetriesDead ItemStore [retry] {
-    async fn retry(&self, partition: &PartitionId, now: Timestamp, retries: Retries) -> Result<Vec<RetryOutcome>> {
-        let alive = retries.into_iter().map(|mut retry| {
-            if self.at.fired.fire_if(retry.to == RetryTo::Dead) {
-                retry.to = RetryTo::Now;
-            }
-            retry
-        });
-        let alive = Retries::collect(alive)?;
-        self.inner.retry(partition, now, alive).await
-    }
-}}
-
-wrong! { ReleasesTwice ItemStore [release] {
-    async fn release(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<ReleaseOutcome>> {
-        let outcomes = self.inner.release(partition, receipts.clone()).await?;
-        for (receipt, outcome) in receipts.iter().zip(&outcomes) {
-            if *outcome != ReleaseOutcome::LeaseLost {
-                continue;
-            }
-            self.at.edit(|contents| {
-                let items = contents.partitions.iter_mut().filter(|one| one.info.id == *partition);
-                let mut items = items.flat_map(|one| &mut one.items);
-                if let Some(item) = items.find(|item| item.id == receipt.item) {
-                    item.attempts = item.attempts.saturating_sub(1);
-                }
-            });
-        }
-        Ok(outcomes)
-    }
-}}
-
-wrong! { SaysRevived ItemStore [revive] {
-    async fn revive(&self, partition: &PartitionId, ids: ItemIds) -> Result<Vec<ReviveOutcome>> {
-        let (alive, told) = (ReviveOutcome::NotDead, ReviveOutcome::Revived);
-        Ok(self.at.told(self.inner.revive(partition, ids).await?, alive, told))
-    }
-}}
-
-wrong! { SaysNotDead ItemStore [revive] {
-    async fn revive(&self, partition: &PartitionId, ids: ItemIds) -> Result<Vec<ReviveOutcome>> {
-        let (gone, told) = (ReviveOutcome::NotFound, ReviveOutcome::NotDead);
-        Ok(self.at.told(self.inner.revive(partition, ids).await?, gone, told))
-    }
-}}

@@ -24,12 +24,16 @@ mod discover;
 mod edited;
 mod finish;
 mod history;
+mod lease;
+mod listing;
 mod mutant;
 mod open_close;
 mod page;
 mod partitions;
 mod produce;
 mod renamed;
+mod restore;
+mod time;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -47,7 +51,11 @@ fn mutants() -> Vec<Mutant> {
     [
         partitions::mutants(),
         produce::mutants(),
+        lease::mutants(),
         finish::mutants(),
+        time::mutants(),
+        listing::mutants(),
+        restore::mutants(),
         open_close::mutants(),
         history::mutants(),
     ]
@@ -109,7 +117,8 @@ fn is_caught(mutant: &Mutant) -> Result<(), Failed> {
         survived.push("  no case is named for it".to_owned());
     }
     for case in mutant.caught_by {
-        let (proof, times) = try_case(mutant, case);
+        let effort = if mutant.is_hanging { HANGING } else { EFFORT };
+        let (proof, times) = try_case(mutant, case, effort);
         let complaint = match proof {
             _ if times == 0 => "the mutant was never wrong".to_owned(),
             Proof::Broken(_) if !mutant.is_hanging => continue,
@@ -129,9 +138,8 @@ fn is_caught(mutant: &Mutant) -> Result<(), Failed> {
 }
 
 /// What a case finds on a mutant, and how often the mutant was wrong meanwhile.
-fn try_case(mutant: &Mutant, case: &str) -> (Proof, u64) {
+fn try_case(mutant: &Mutant, case: &str, effort: Effort) -> (Proof, u64) {
     let (driver, fired) = mutant.driver();
-    let effort = if mutant.is_hanging { HANGING } else { EFFORT };
     let proof = run_case(&driver, case, effort);
     (proof, fired.times())
 }

@@ -247,7 +247,7 @@ macro_rules! wrong {
     ) => {
         $(#[$doc])*
         #[derive(Debug)]
-        struct $name {
+        pub(crate) struct $name {
             inner: std::sync::Arc<storage_conformance::reference::ReferenceBackend>,
             #[allow(dead_code, reason = "not every mutant needs all of it")]
             at: crate::mutant::Opened,
@@ -255,7 +255,7 @@ macro_rules! wrong {
         }
 
         impl $name {
-            fn wrap(at: crate::mutant::Opened) -> std::sync::Arc<dyn storage_api::StorageBackend> {
+            pub(crate) fn wrap(at: crate::mutant::Opened) -> std::sync::Arc<dyn storage_api::StorageBackend> {
                 std::sync::Arc::new(Self {
                     inner: at.inner.clone(),
                     at,

@@ -1,4 +1,4 @@
-//! The page that says which mutant keeps which case honest.
+//! The page and the list that say which mutant keeps which case honest.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,19 +9,35 @@ use storage_conformance::{CLAUSES, cases};
 use crate::mutant::Mutant;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/mutants.md");
+/// What the report reads: case and mutant, one pair a line.
+const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mutants.txt");
 
-/// The page is what stands in the code, or is written anew where that is asked for.
+/// The page and the list are what stands in the code, or are written anew where that is asked for.
 pub(crate) fn check(mutants: &[Mutant]) -> Result<(), Failed> {
-    let page = page(mutants);
-    if std::env::var_os("STORAGE_MUTANTS_PAGE").is_some() {
-        return std::fs::write(PAGE, page).map_err(|error| format!("{PAGE}: {error}").into());
+    let files = [(PAGE, page(mutants)), (LIST, list(mutants))];
+    for (path, text) in files {
+        if std::env::var_os("STORAGE_MUTANTS_PAGE").is_some() {
+            std::fs::write(path, text).map_err(|error| format!("{path}: {error}"))?;
+        } else if std::fs::read_to_string(path).ok().as_ref() != Some(&text) {
+            return Err(format!(
+                "{path} is stale; write it anew with: \
+                 STORAGE_MUTANTS_PAGE=1 cargo test -p storage-conformance --test mutants the_page"
+            )
+            .into());
+        }
     }
-    if std::fs::read_to_string(PAGE).is_ok_and(|written| written == page) {
-        return Ok(());
-    }
-    Err("docs/mutants.md is stale; write it anew with: \
-         STORAGE_MUTANTS_PAGE=1 cargo test -p storage-conformance --test mutants the_page"
-        .into())
+    Ok(())
+}
+
+fn list(mutants: &[Mutant]) -> String {
+    let pairs = mutants
+        .iter()
+        .flat_map(|mutant| mutant.caught_by.iter().map(|case| (*case, mutant.name)));
+    let mut lines: Vec<_> = pairs
+        .map(|(case, name)| format!("{case} {name}\n"))
+        .collect();
+    lines.sort();
+    lines.concat()
 }
 
 fn page(mutants: &[Mutant]) -> String {

@@ -1,14 +1,13 @@
 //! Wrong about partitions: their life, their names, their statistics, their modes.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod drivers;
 
 use storage_api::*;
-use storage_model::Contents;
 
+use self::drivers::*;
 use crate::answered::{Told, answered};
 use crate::edited::{around, edited, to_tail};
-use crate::mutant::{Mutant, wrong};
+use crate::mutant::Mutant;
 use crate::renamed::renamed;
 
 pub(crate) fn mutants() -> Vec<Mutant> {
@@ -30,31 +29,40 @@ fn making() -> Vec<Mutant> {
             "creating_again_updates",
             "Creating a partition that is there replaces its configuration, as a declaration does in many brokers.",
             CreatesOver::wrap,
-            &[],
+            &["partitions::existing_partition_is_left_as_it_is_by_creating_it_again"],
         ),
         Mutant::new(
             "creating_again_is_ok",
             "Creating a partition that is there is answered as if it had been made.",
             CreatesTwice::wrap,
-            &[],
+            &["partitions::existing_partition_is_left_as_it_is_by_creating_it_again"],
         ),
         Mutant::new(
             "missing_partitions_are_made",
             "Producing into a missing partition makes it (auto-create).",
             MakesMissing::wrap,
-            &[],
+            &[
+                "partitions::deleted_partition_is_gone_with_everything_in_it",
+                "partitions::missing_partition_is_found_by_no_operation",
+                "partitions::missing_partition_is_not_found_by_empty_calls_either",
+            ],
         ),
         Mutant::new(
             "missing_partitions_are_empty",
             "A missing partition is an empty one to those who look, lease and maintain (DotNetWorkQueue, issue 356).",
             MissingIsEmpty::wrap,
-            &[],
+            &[
+                "partitions::deleted_partition_is_gone_with_everything_in_it",
+                "partitions::missing_partition_is_found_by_no_operation",
+                "partitions::missing_partition_is_not_found_by_empty_calls_either",
+                "partitions::partition_of_the_same_queue_does_not_stand_in_for_a_missing_one",
+            ],
         ),
         Mutant::new(
             "a_queue_lends_its_first_partition",
             "Where a partition is missing, the first of its queue is taken.",
             FirstOfTheQueue::wrap,
-            &[],
+            &["partitions::partition_of_the_same_queue_does_not_stand_in_for_a_missing_one"],
         ),
         edited(
             "new_partitions_have_defaults",
@@ -72,14 +80,21 @@ fn making() -> Vec<Mutant> {
                     }
                 }
             },
-            &[],
+            &[
+                "partitions::new_partition_is_empty_and_has_its_configuration",
+                "produce::batch_beyond_the_bytes_of_the_partition_is_refused_whole",
+                "produce::batch_beyond_the_items_of_the_partition_is_refused_whole",
+            ],
         ),
         edited(
             "configurations_are_lost_at_reopening",
             "Configurations are kept in memory.",
             &[Operation::Open],
             |scene| scene.partitions(|_, now| now.info.config = PartitionConfig::default()),
-            &[],
+            &[
+                "partitions::configuration_is_kept_over_a_reopening",
+                "restore::restored_items_survive_reopening",
+            ],
         ),
     ]
 }
@@ -90,26 +105,41 @@ fn updating() -> Vec<Mutant> {
             "update_ignores_the_expected_revision",
             "The last one who updates wins, whatever they had seen.",
             UpdatesBlindly::wrap,
-            &[],
+            &[
+                "partitions::second_update_of_one_revision_is_in_conflict",
+                "partitions::update_of_another_revision_changes_nothing",
+            ],
         ),
         Mutant::new(
             "update_needs_a_revision",
             "An update without an expected revision is in conflict with any.",
             UpdatesNeverBlindly::wrap,
-            &[],
+            &[
+                "partitions::commit_that_completes_goes_on_while_frozen",
+                "partitions::commit_that_produces_is_refused_whole_while_draining",
+                "partitions::draining_partition_refuses_produce",
+                "partitions::partition_that_is_opened_again_takes_everything",
+                "restore::a_floor_of_versions_holds_for_partitions_and_metadata",
+            ],
         ),
         Mutant::new(
             "conflict_tells_what_was_expected",
             "A conflict names the revision that was given, not the one that was found.",
             ConflictNamesExpected::wrap,
-            &[],
+            &[
+                "partitions::second_update_of_one_revision_is_in_conflict",
+                "partitions::update_of_another_revision_changes_nothing",
+            ],
         ),
         edited(
             "update_keeps_the_revision",
             "A configuration is replaced and its revision stays.",
             &[Operation::UpdatePartition],
             |scene| scene.partitions(|before, now| now.info.revision = before.info.revision),
-            &[],
+            &[
+                "partitions::update_of_the_expected_revision_replaces_the_configuration",
+                "partitions::update_without_an_expected_revision_replaces_any",
+            ],
         ),
         edited(
             "update_resets_the_other_settings",
@@ -124,7 +154,12 @@ fn updating() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "partitions::configuration_is_kept_over_a_reopening",
+                "partitions::update_of_each_setting_leaves_the_others",
+                "partitions::update_of_one_setting_leaves_the_others",
+                "partitions::update_of_the_expected_revision_replaces_the_configuration",
+            ],
         ),
         edited(
             "update_kills_what_is_used_up",
@@ -142,7 +177,11 @@ fn updating() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "finish::lease_does_not_look_at_attempts",
+                "finish::limit_in_force_at_the_retry_decides",
+                "finish::scheduled_item_comes_back_whatever_its_attempts",
+            ],
         ),
         edited(
             "update_drops_the_dead",
@@ -155,7 +194,10 @@ fn updating() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "finish::dead_policy_in_force_at_the_death_decides",
+                "partitions::update_touches_no_item",
+            ],
         ),
         edited(
             "lowered_limits_evict",
@@ -170,7 +212,7 @@ fn updating() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &["partitions::update_touches_no_item"],
         ),
         edited(
             "update_forgets_the_attempts",
@@ -182,7 +224,7 @@ fn updating() -> Vec<Mutant> {
                     now.info.config = now.info.config.clone().with_attempts_max(attempts_max);
                 });
             },
-            &[],
+            &["partitions::update_of_one_setting_leaves_the_others"],
         ),
         edited(
             "update_forgets_the_requeue",
@@ -194,7 +236,7 @@ fn updating() -> Vec<Mutant> {
                     now.info.config = now.info.config.clone().with_requeue(requeue);
                 });
             },
-            &[],
+            &["finish::requeue_in_force_at_the_retry_decides"],
         ),
         edited(
             "update_forgets_the_dead_policy",
@@ -206,7 +248,7 @@ fn updating() -> Vec<Mutant> {
                     now.info.config = now.info.config.clone().with_dead(dead);
                 });
             },
-            &[],
+            &["partitions::update_of_the_expected_revision_replaces_the_configuration"],
         ),
         edited(
             "update_forgets_the_dedup_time",
@@ -218,7 +260,10 @@ fn updating() -> Vec<Mutant> {
                     now.info.config = now.info.config.clone().with_dedup_for(dedup_for);
                 });
             },
-            &[],
+            &[
+                "partitions::update_without_an_expected_revision_replaces_any",
+                "produce::time_in_force_at_completion_decides",
+            ],
         ),
         edited(
             "update_moves_lingering_keys",
@@ -232,7 +277,7 @@ fn updating() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &["produce::later_change_of_the_time_does_not_move_a_lingering_key"],
         ),
         edited(
             "update_forgets_the_limits",
@@ -248,7 +293,7 @@ fn updating() -> Vec<Mutant> {
                     now.info.config = config.with_items_max(items).with_bytes_max(bytes);
                 });
             },
-            &[],
+            &["partitions::second_update_of_one_revision_is_in_conflict"],
         ),
         edited(
             "closed_modes_stay",
@@ -262,7 +307,10 @@ fn updating() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "partitions::partition_that_is_opened_again_takes_everything",
+                "partitions::update_of_each_setting_leaves_the_others",
+            ],
         ),
     ]
 }
@@ -273,19 +321,25 @@ fn deleting() -> Vec<Mutant> {
             "deleted_partitions_come_back",
             "A deleted partition that is made again has the items of the deleted one.",
             ComesBack::wrap,
-            &[],
+            &[
+                "finish::released_item_goes_back_to_where_it_stood_whatever_the_requeue",
+                "partitions::deleted_partition_stays_deleted_over_a_reopening",
+                "partitions::number_10_of_a_queue_is_not_number_0_of_the_next",
+                "partitions::partition_made_again_frees_every_dedup_key",
+                "partitions::partition_made_again_is_empty",
+            ],
         ),
         Mutant::new(
             "lingering_keys_outlive_the_partition",
             "Dedup keys belong to the name: a partition made again refuses what the deleted one had seen.",
             KeysComeBack::wrap,
-            &[],
+            &["partitions::partition_made_again_frees_every_dedup_key"],
         ),
         Mutant::new(
             "deleted_partitions_are_there_after_reopening",
             "Deletion takes the partition out of memory and not out of the log.",
             ThereAgain::wrap,
-            &[],
+            &["partitions::deleted_partition_stays_deleted_over_a_reopening"],
         ),
         edited(
             "a_new_partition_counts_from_one",
@@ -303,14 +357,18 @@ fn deleting() -> Vec<Mutant> {
                     }
                 }
             },
-            &[],
+            &[
+                "partitions::partition_made_again_gives_no_id_twice",
+                "partitions::partition_made_again_gives_no_id_twice_after_a_reopening",
+                "partitions::receipt_of_a_deleted_partition_completes_nothing_in_the_next",
+            ],
         ),
         edited(
             "deleted_numbers_are_forgotten_at_reopening",
             "Which ids deleted partitions gave out is kept in memory.",
             &[Operation::Open],
             |scene| scene.after.deleted_number = 0,
-            &[],
+            &["partitions::partition_made_again_gives_no_id_twice_after_a_reopening"],
         ),
         edited(
             "leases_start_anew_with_a_partition",
@@ -324,7 +382,10 @@ fn deleting() -> Vec<Mutant> {
                     }
                 }
             },
-            &[],
+            &[
+                "partitions::partition_made_again_gives_no_id_twice",
+                "partitions::receipt_of_a_deleted_partition_completes_nothing_in_the_next",
+            ],
         ),
         edited(
             "versions_start_anew_with_a_partition",
@@ -338,7 +399,10 @@ fn deleting() -> Vec<Mutant> {
                     scene.after.last_version = gone.info.created.get() - 1;
                 }
             },
-            &[],
+            &[
+                "listing::a_cursor_of_an_earlier_partition_of_the_name_is_invalid",
+                "partitions::partition_made_again_is_another_one",
+            ],
         ),
         edited(
             "delete_takes_ten_thousand",
@@ -364,7 +428,7 @@ fn deleting() -> Vec<Mutant> {
                     }
                 }
             },
-            &[],
+            &["partitions::a_hundred_thousand_items_are_deleted_in_one_step"],
         ),
         edited(
             "delete_takes_all_of_the_prefix",
@@ -387,7 +451,11 @@ fn deleting() -> Vec<Mutant> {
                     });
                 }
             },
-            &[],
+            &[
+                "listing::partitions_that_stay_come_once_while_others_come_and_go",
+                "partitions::names_that_collide_are_deleted_apart",
+                "partitions::number_10_of_a_queue_is_not_number_0_of_the_next",
+            ],
         ),
         edited(
             "delete_leaves_the_partition",
@@ -411,7 +479,11 @@ fn deleting() -> Vec<Mutant> {
                         .sort_by(|a, b| a.info.id.cmp(&b.info.id));
                 }
             },
-            &[],
+            &[
+                "listing::a_cursor_of_an_earlier_partition_of_the_name_is_invalid",
+                "partitions::partition_made_again_is_another_one",
+                "partitions::partition_made_again_is_empty",
+            ],
         ),
     ]
 }
@@ -425,7 +497,10 @@ fn names() -> Vec<Mutant> {
                 0..10 => (queue.to_owned(), number),
                 _ => (format!("{queue}{}", number / 10), number % 10),
             },
-            &[],
+            &[
+                "listing::a_cursor_of_another_partition_is_invalid",
+                "listing::deleting_and_clearing_stay_in_their_partition",
+            ],
         ),
         renamed(
             "names_are_paths",
@@ -441,7 +516,15 @@ fn names() -> Vec<Mutant> {
                 }
                 (format!("/{}", parts.join("/")), number)
             },
-            &[],
+            &[
+                "finish::call_is_seen_whole_or_not_at_all",
+                "listing::a_call_for_no_item_is_refused_where_others_are",
+                "listing::ids_are_answered_in_input_order_with_nothing_for_what_is_absent",
+                "restore::a_dedup_key_is_taken_in_its_partition_alone",
+                "restore::a_floor_of_versions_holds_for_partitions_and_metadata",
+                "restore::a_frozen_partition_takes_a_restore",
+                "restore::what_stands_twice_in_a_batch_is_refused_the_second_time",
+            ],
         ),
         renamed(
             "names_end_at_nul",
@@ -452,19 +535,19 @@ fn names() -> Vec<Mutant> {
                     number,
                 )
             },
-            &[],
+            &["partitions::names_that_collide_are_kept_apart"],
         ),
         renamed(
             "names_are_trimmed",
             "Spaces at the ends of a name do not count.",
             |queue, number| (queue.trim_matches(' ').to_owned(), number),
-            &[],
+            &["partitions::names_that_collide_are_kept_apart"],
         ),
         renamed(
             "names_ignore_case",
             "The file system that keeps the names does not tell small letters from capitals.",
             |queue, number| (queue.to_lowercase(), number),
-            &[],
+            &["partitions::names_that_collide_are_kept_apart"],
         ),
         renamed(
             "names_are_cut_to_255_bytes",
@@ -475,13 +558,17 @@ fn names() -> Vec<Mutant> {
                     .find(|end| queue.is_char_boundary(*end));
                 (queue[..end.unwrap_or(0)].to_owned(), number)
             },
-            &[],
+            &[
+                "partitions::names_are_kept_over_a_reopening",
+                "partitions::names_that_collide_are_deleted_apart",
+                "partitions::names_that_collide_are_kept_apart",
+            ],
         ),
         renamed(
             "numbers_are_a_byte",
             "The number of a partition is stored in one byte.",
             |queue, number| (queue.to_owned(), number % 256),
-            &[],
+            &["partitions::names_that_collide_are_kept_apart"],
         ),
         edited(
             "clear_takes_the_neighbours",
@@ -498,13 +585,16 @@ fn names() -> Vec<Mutant> {
                     }
                 }
             },
-            &[],
+            &[
+                "listing::deleting_and_clearing_stay_in_their_partition",
+                "partitions::clearing_one_partition_leaves_its_neighbours",
+            ],
         ),
         Mutant::new(
             "names_are_lost_at_reopening",
             "Names are read back as what a terminal would show of them.",
             NamesLost::wrap,
-            &[],
+            &["partitions::names_are_kept_over_a_reopening"],
         ),
     ]
 }
@@ -515,7 +605,10 @@ fn pages() -> Vec<Mutant> {
             "partitions_are_listed_by_number",
             "Partitions are ordered by number, then by name.",
             Told::Partitions(|_, _, page| page.items.sort_by_key(|one| one.id.number())),
-            &[],
+            &[
+                "listing::partitions_page_by_the_bytes_of_the_name_then_by_number",
+                "partitions::pages_of_partitions_join_to_the_whole_list",
+            ],
         ),
         answered(
             "numbers_are_ordered_as_texts",
@@ -524,7 +617,10 @@ fn pages() -> Vec<Mutant> {
                 page.items
                     .sort_by_key(|one| (one.id.queue().clone(), one.id.number().to_string()));
             }),
-            &[],
+            &[
+                "listing::partitions_page_by_the_bytes_of_the_name_then_by_number",
+                "partitions::names_that_collide_are_listed_as_they_were_given",
+            ],
         ),
         answered(
             "names_are_ordered_without_case",
@@ -533,7 +629,10 @@ fn pages() -> Vec<Mutant> {
                 page.items
                     .sort_by_key(|one| (one.id.queue().as_str().to_lowercase(), one.id.number()));
             }),
-            &[],
+            &[
+                "partitions::names_that_collide_are_listed_as_they_were_given",
+                "partitions::partitions_are_listed_by_the_bytes_of_the_name_then_by_number",
+            ],
         ),
         answered(
             "names_are_ordered_by_utf16",
@@ -544,7 +643,7 @@ fn pages() -> Vec<Mutant> {
                     (name, one.id.number())
                 });
             }),
-            &[],
+            &["partitions::partitions_are_listed_by_the_bytes_of_the_name_then_by_number"],
         ),
         answered(
             "full_page_of_partitions_has_a_cursor",
@@ -557,7 +656,7 @@ fn pages() -> Vec<Mutant> {
                         .map(|last| Cursor::after_partition(&last.id));
                 }
             }),
-            &[],
+            &["partitions::last_page_of_partitions_has_no_cursor_even_if_it_is_full"],
         ),
         answered(
             "pages_of_partitions_drop_their_last",
@@ -567,13 +666,22 @@ fn pages() -> Vec<Mutant> {
                     page.items.pop();
                 }
             }),
-            &[],
+            &[
+                "partitions::last_page_of_partitions_has_no_cursor_even_if_it_is_full",
+                "partitions::pages_of_partitions_join_to_the_whole_list",
+                "partitions::partitions_deleted_between_pages_hide_no_other",
+            ],
         ),
         Mutant::new(
             "partitions_are_paged_by_offset",
             "A cursor counts what was shown: removing that hides as many (BullMQ, pull 3034).",
             PagesByOffset::wrap,
-            &[],
+            &[
+                "listing::a_cursor_is_good_after_reopening",
+                "listing::a_damaged_cursor_of_the_backend_is_invalid_whatever_byte_it_is",
+                "listing::partitions_that_stay_come_once_while_others_come_and_go",
+                "partitions::partitions_deleted_between_pages_hide_no_other",
+            ],
         ),
         answered(
             "an_empty_backend_has_one_page_more",
@@ -584,7 +692,10 @@ fn pages() -> Vec<Mutant> {
                     page.next = Some(Cursor::after_partition(&none));
                 }
             }),
-            &[],
+            &[
+                "partitions::backend_without_partitions_lists_none",
+                "restore::a_restore_into_a_missing_partition_makes_none",
+            ],
         ),
     ]
 }
@@ -598,13 +709,13 @@ fn statistics() -> Vec<Mutant> {
                 stats.ready.items += stats.dead.items;
                 stats.dead.items = 0;
             }),
-            &[],
+            &["partitions::receipts_used_twice_change_no_statistics"],
         ),
         answered(
             "leased_bytes_are_not_counted",
             "The bytes of an item leave the count when it is leased.",
             Told::Stats(|_, stats| stats.leased.bytes = 0),
-            &[],
+            &["partitions::missing_partition_is_found_by_no_operation"],
         ),
         answered(
             "created_at_sums_are_not_kept",
@@ -614,7 +725,7 @@ fn statistics() -> Vec<Mutant> {
                 stats.leased.created_at_sum = 0;
                 stats.dead.created_at_sum = 0;
             }),
-            &[],
+            &["partitions::first_ready_item_of_the_statistics_is_the_first_in_lease_order"],
         ),
         answered(
             "due_sums_ignore_expiry",
@@ -626,7 +737,11 @@ fn statistics() -> Vec<Mutant> {
                 });
                 stats.scheduled.due_at_sum = scheduled.sum();
             }),
-            &[],
+            &[
+                "listing::the_scheduled_are_due_at_the_earlier_of_two_times",
+                "partitions::stats_tell_the_sums_of_each_state",
+                "produce::item_that_has_expired_already_is_stored_as_any_other",
+            ],
         ),
         answered(
             "sums_are_of_64_bits",
@@ -639,7 +754,11 @@ fn statistics() -> Vec<Mutant> {
                     sums.due_at_sum = cut(sums.due_at_sum);
                 }
             }),
-            &[],
+            &[
+                "produce::item_for_a_later_time_is_scheduled_and_any_other_is_ready",
+                "produce::produced_item_has_the_time_of_its_produce_and_no_attempts",
+                "restore::low_floors_and_numbers_lower_nothing",
+            ],
         ),
         answered(
             "the_first_ready_is_the_oldest",
@@ -652,7 +771,7 @@ fn statistics() -> Vec<Mutant> {
                 stats.first_ready_created_at =
                     ready.map(|item| item.record.view().created_at()).min();
             }),
-            &[],
+            &["partitions::first_ready_item_of_the_statistics_is_the_first_in_lease_order"],
         ),
         answered(
             "the_first_ready_ignores_priority",
@@ -665,7 +784,10 @@ fn statistics() -> Vec<Mutant> {
                 let first = ready.min_by_key(|item| item.state.position());
                 stats.first_ready_created_at = first.map(|item| item.record.view().created_at());
             }),
-            &[],
+            &[
+                "partitions::first_ready_item_of_the_statistics_is_the_first_in_lease_order",
+                "partitions::stats_tell_the_sums_of_each_state",
+            ],
         ),
         answered(
             "stats_forget_lingering_keys",
@@ -673,13 +795,21 @@ fn statistics() -> Vec<Mutant> {
             Told::Stats(|partition, stats| {
                 stats.next_due = partition.items.iter().filter_map(ItemEntry::due_at).min();
             }),
-            &[],
+            &[
+                "partitions::earliest_due_time_of_the_statistics_includes_lingering_keys",
+                "produce::dedup_key_lingers_even_if_its_time_had_passed_before_completion",
+                "produce::lingering_keys_are_kept_over_a_reopening",
+                "time::earliest_due_time_includes_lingering_keys",
+            ],
         ),
         answered(
             "lingering_keys_are_counted",
             "A key whose item has gone is counted as an item.",
             Told::Stats(|partition, stats| stats.ready.items += partition.gone_keys.len() as u64),
-            &[],
+            &[
+                "partitions::lingering_keys_count_in_no_sum",
+                "partitions::stats_are_kept_over_a_reopening",
+            ],
         ),
         answered(
             "expired_items_are_not_counted",
@@ -692,37 +822,58 @@ fn statistics() -> Vec<Mutant> {
                 let expires = ready.filter(|item| item.expire_at().is_some()).count();
                 stats.ready.items -= expires as u64;
             }),
-            &[],
+            &[
+                "restore::a_refused_restore_leaves_nothing_behind",
+                "restore::items_of_every_state_are_restored_after_their_deletion",
+                "restore::items_of_every_state_move_to_another_partition",
+            ],
         ),
         Mutant::new(
             "stats_count_completions_of_lost_receipts",
             "A receipt that is used again is subtracted again (solid_queue, pull 761; a count below zero in RabbitMQ).",
             CountsLost::wrap,
-            &[],
+            &["partitions::removed_leases_change_the_statistics_once"],
         ),
         Mutant::new(
             "stats_forget_what_is_cleared",
             "Clearing does not lower the counts (Redis, issues 13337 and 13957).",
             ForgetsCleared::wrap,
-            &[],
+            &[
+                "finish::dead_items_leave_by_deleting_and_clearing",
+                "finish::release_of_no_attempts_stays_at_none",
+                "lease::lease_takes_as_many_as_there_are_up_to_items_max",
+                "listing::clearing_frees_a_dedup_key_at_once",
+                "time::what_was_removed_is_never_due",
+            ],
         ),
         Mutant::new(
             "stats_forget_deleted_leases",
             "Deleting a leased item leaves it in the count of leases.",
             ForgetsDeletedLeases::wrap,
-            &[],
+            &[
+                "lease::completed_lease_is_not_taken_back",
+                "lease::leases_that_ended_are_held_by_nobody",
+                "listing::deleting_frees_a_dedup_key_at_once",
+                "listing::items_of_every_state_are_deleted",
+                "listing::receipts_of_deleted_items_are_not_found",
+                "partitions::removed_leases_change_the_statistics_once",
+                "time::what_was_removed_is_never_due",
+            ],
         ),
         Mutant::new(
             "stats_start_anew_at_reopening",
             "Counts are kept in memory and start with none.",
             StatsStartAnew::wrap,
-            &[],
+            &["partitions::partition_made_again_gives_no_id_twice_after_a_reopening"],
         ),
         Mutant::new(
             "stats_forget_commits",
             "Items of a commit are not counted.",
             ForgetsCommits::wrap,
-            &[],
+            &[
+                "partitions::stats_equal_listing_after_every_operation",
+                "produce::dedup_key_freed_by_a_step_of_a_commit_is_free_for_the_next",
+            ],
         ),
     ]
 }
@@ -735,7 +886,10 @@ fn modes() -> Vec<Mutant> {
             &[Operation::Produce],
             |contents| open(contents, Mode::Draining),
             |scene| scene.partitions(|before, now| now.info.config = before.info.config.clone()),
-            &[],
+            &[
+                "partitions::batch_of_duplicates_is_refused_while_draining",
+                "partitions::draining_partition_refuses_produce",
+            ],
         ),
         around(
             "frozen_partitions_take_produce",
@@ -743,7 +897,7 @@ fn modes() -> Vec<Mutant> {
             &[Operation::Produce],
             |contents| open(contents, Mode::Frozen),
             |scene| scene.partitions(|before, now| now.info.config = before.info.config.clone()),
-            &[],
+            &["partitions::frozen_partition_refuses_produce_lease_and_maintain"],
         ),
         around(
             "frozen_partitions_lease",
@@ -751,7 +905,7 @@ fn modes() -> Vec<Mutant> {
             &[Operation::Lease],
             |contents| open(contents, Mode::Frozen),
             |scene| scene.partitions(|before, now| now.info.config = before.info.config.clone()),
-            &[],
+            &["partitions::frozen_partition_refuses_produce_lease_and_maintain"],
         ),
         around(
             "frozen_partitions_maintain",
@@ -759,7 +913,7 @@ fn modes() -> Vec<Mutant> {
             &[Operation::Maintain],
             |contents| open(contents, Mode::Frozen),
             |scene| scene.partitions(|before, now| now.info.config = before.info.config.clone()),
-            &[],
+            &["partitions::time_that_passes_while_frozen_is_handled_once_open"],
         ),
         around(
             "modes_do_not_hold_for_commits",
@@ -770,7 +924,7 @@ fn modes() -> Vec<Mutant> {
                 open(contents, Mode::Frozen);
             },
             |scene| scene.partitions(|before, now| now.info.config = before.info.config.clone()),
-            &[],
+            &["partitions::commit_that_produces_is_refused_whole_while_draining"],
         ),
         around(
             "draining_partitions_are_frozen",
@@ -785,31 +939,34 @@ fn modes() -> Vec<Mutant> {
                 }
             },
             |_| {},
-            &[],
+            &["partitions::draining_partition_leases_and_maintains"],
         ),
         Mutant::new(
             "frozen_partitions_keep_their_leases",
             "A frozen partition refuses to complete, extend, release and retry: workers at work fail.",
             FrozenRefusesEnds::wrap,
-            &[],
+            &["partitions::frozen_partition_lets_leases_end"],
         ),
         Mutant::new(
             "frozen_partitions_take_no_restore",
             "A frozen partition cannot be moved: it refuses restore, revive and removal.",
             FrozenRefusesMoves::wrap,
-            &[],
+            &[
+                "partitions::frozen_partition_lets_items_be_revived_removed_and_restored",
+                "restore::a_frozen_partition_takes_a_restore",
+            ],
         ),
         Mutant::new(
             "duplicates_are_found_while_draining",
             "A draining partition refuses what it would store, and a batch of duplicates stores nothing.",
             DrainingTellsDuplicates::wrap,
-            &[],
+            &["partitions::batch_of_duplicates_is_refused_while_draining"],
         ),
         Mutant::new(
             "empty_batches_are_refused_by_mode",
             "The mode is looked at before the batch.",
             ModeBeforeBatch::wrap,
-            &[],
+            &["partitions::empty_batch_is_refused_in_no_mode"],
         ),
         edited(
             "freezing_takes_leases_back",
@@ -822,7 +979,11 @@ fn modes() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &[
+                "partitions::commit_that_completes_goes_on_while_frozen",
+                "partitions::frozen_partition_lets_items_be_revived_removed_and_restored",
+                "partitions::frozen_partition_lets_leases_end",
+            ],
         ),
         edited(
             "time_is_lost_while_frozen",
@@ -841,417 +1002,7 @@ fn modes() -> Vec<Mutant> {
                     }
                 });
             },
-            &[],
+            &["partitions::time_that_passes_while_frozen_is_handled_once_open"],
         ),
     ]
 }
-
-/// Opens every partition of that mode.
-fn open(contents: &mut Contents, mode: Mode) {
-    for partition in &mut contents.partitions {
-        if partition.info.config.mode() == mode {
-            partition.info.config = partition.info.config.clone().with_mode(Mode::Open);
-        }
-    }
-}
-
-wrong! { CreatesOver PartitionStore [create_partition] {
-    async fn create_partition(&self, id: &PartitionId, config: PartitionConfig) -> Result<PartitionInfo> {
-        match self.inner.create_partition(id, config.clone()).await {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                self.at.fire();
-                self.inner.update_partition(id, None, config).await?;
-                self.inner.partition(id).await
-            }
-            created => created,
-        }
-    }
-}}
-
-wrong! { CreatesTwice PartitionStore [create_partition] {
-    async fn create_partition(&self, id: &PartitionId, config: PartitionConfig) -> Result<PartitionInfo> {
-        match self.inner.create_partition(id, config).await {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                self.at.fire();
-                self.inner.partition(id).await
-            }
-            created => created,
-        }
-    }
-}}
-
-wrong! { MakesMissing ItemStore [produce] {
-    async fn produce(&self, partition: &PartitionId, batch: SealedBatch) -> Result<Produced> {
-        if self.inner.partition(partition).await.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-            self.at.fire();
-            self.inner.create_partition(partition, PartitionConfig::default()).await?;
-        }
-        self.inner.produce(partition, batch).await
-    }
-}}
-
-/// Is the answer that something is missing?
-fn is_missing<T>(answer: &Result<T>) -> bool {
-    answer
-        .as_ref()
-        .is_err_and(|error| error.kind() == ErrorKind::NotFound)
-}
-
-wrong! { MissingIsEmpty
-    PartitionStore [stats, maintain] {
-        async fn stats(&self, id: &PartitionId) -> Result<PartitionStats> {
-            let answer = self.inner.stats(id).await;
-            match self.at.fired.fire_if(is_missing(&answer)) {
-                true => Ok(PartitionStats::default()),
-                false => answer,
-            }
-        }
-        async fn maintain(&self, id: &PartitionId, now: Timestamp, items_max: Count) -> Result<Maintained> {
-            let answer = self.inner.maintain(id, now, items_max).await;
-            match self.at.fired.fire_if(is_missing(&answer)) {
-                true => Ok(Maintained::default()),
-                false => answer,
-            }
-        }
-    }
-    ItemStore [lease, list_items] {
-        async fn lease(&self, partition: &PartitionId, request: LeaseRequest) -> Result<LeasedBatch> {
-            let nothing = LeasedBatch::new(request.deadline, request.holder);
-            let answer = self.inner.lease(partition, request).await;
-            match self.at.fired.fire_if(is_missing(&answer)) {
-                true => Ok(nothing),
-                false => answer,
-            }
-        }
-        async fn list_items(&self, partition: &PartitionId, request: ListRequest) -> Result<Page<ItemEntry>> {
-            let answer = self.inner.list_items(partition, request).await;
-            match self.at.fired.fire_if(is_missing(&answer)) {
-                true => Ok(Page::last(Vec::new())),
-                false => answer,
-            }
-        }
-    }
-}
-
-wrong! { FirstOfTheQueue ItemStore [lease] {
-    async fn lease(&self, partition: &PartitionId, request: LeaseRequest) -> Result<LeasedBatch> {
-        let answer = self.inner.lease(partition, request).await;
-        let first = PartitionId::new(partition.queue().clone(), 0)?;
-        if is_missing(&answer) && self.inner.partition(&first).await.is_ok() {
-            self.at.fire();
-            return self.inner.lease(&first, request).await;
-        }
-        answer
-    }
-}}
-
-wrong! { UpdatesBlindly PartitionStore [update_partition] {
-    async fn update_partition(
-        &self,
-        id: &PartitionId,
-        expected: Option<Version>,
-        config: PartitionConfig,
-    ) -> Result<UpdateOutcome> {
-        let found = self.inner.partition(id).await.ok().map(|info| info.revision);
-        self.at.fired.fire_if(expected.is_some() && found != expected);
-        self.inner.update_partition(id, None, config).await
-    }
-}}
-
-wrong! { UpdatesNeverBlindly PartitionStore [update_partition] {
-    async fn update_partition(
-        &self,
-        id: &PartitionId,
-        expected: Option<Version>,
-        config: PartitionConfig,
-    ) -> Result<UpdateOutcome> {
-        if self.at.fired.fire_if(expected.is_none()) {
-            return Ok(UpdateOutcome::Conflict(self.inner.partition(id).await?.revision));
-        }
-        self.inner.update_partition(id, expected, config).await
-    }
-}}
-
-wrong! { ConflictNamesExpected PartitionStore [update_partition] {
-    async fn update_partition(
-        &self,
-        id: &PartitionId,
-        expected: Option<Version>,
-        config: PartitionConfig,
-    ) -> Result<UpdateOutcome> {
-        let outcome = self.inner.update_partition(id, expected, config).await?;
-        match (outcome, expected) {
-            (UpdateOutcome::Conflict(_), Some(expected)) => {
-                self.at.fire();
-                Ok(UpdateOutcome::Conflict(expected))
-            }
-            _ => Ok(outcome),
-        }
-    }
-}}
-
-wrong! { ComesBack PartitionStore [create_partition, delete_partition] {
-    async fn create_partition(&self, id: &PartitionId, config: PartitionConfig) -> Result<PartitionInfo> {
-        let info = self.inner.create_partition(id, config).await?;
-        let deleted = self.at.deleted(id);
-        self.at.edit(|contents| {
-            let mut partitions = contents.partitions.iter_mut();
-            let made = partitions.find(|one| one.info.id == *id);
-            if let (Some(made), Some(deleted)) = (made, deleted) {
-                made.items = deleted.items;
-            }
-        });
-        Ok(info)
-    }
-    async fn delete_partition(&self, id: &PartitionId) -> Result<()> {
-        self.at.keep(id);
-        self.inner.delete_partition(id).await
-    }
-}}
-
-wrong! { KeysComeBack PartitionStore [create_partition, delete_partition] {
-    async fn create_partition(&self, id: &PartitionId, config: PartitionConfig) -> Result<PartitionInfo> {
-        let info = self.inner.create_partition(id, config).await?;
-        let deleted = self.at.deleted(id);
-        self.at.edit(|contents| {
-            let mut partitions = contents.partitions.iter_mut();
-            let made = partitions.find(|one| one.info.id == *id);
-            if let (Some(made), Some(deleted)) = (made, deleted) {
-                made.gone_keys = deleted.gone_keys;
-            }
-        });
-        Ok(info)
-    }
-    async fn delete_partition(&self, id: &PartitionId) -> Result<()> {
-        self.at.keep(id);
-        self.inner.delete_partition(id).await
-    }
-}}
-
-wrong! { ThereAgain PartitionStore [create_partition, delete_partition, partition, list_partitions] {
-    async fn create_partition(&self, id: &PartitionId, config: PartitionConfig) -> Result<PartitionInfo> {
-        let info = self.inner.create_partition(id, config).await?;
-        self.at.deleted(id);
-        Ok(info)
-    }
-    async fn delete_partition(&self, id: &PartitionId) -> Result<()> {
-        self.at.keep(id);
-        self.inner.delete_partition(id).await
-    }
-    async fn partition(&self, id: &PartitionId) -> Result<PartitionInfo> {
-        self.raise();
-        self.inner.partition(id).await
-    }
-    async fn list_partitions(&self, after: Option<&Cursor>, partitions_max: Count) -> Result<Page<PartitionInfo>> {
-        self.raise();
-        self.inner.list_partitions(after, partitions_max).await
-    }
-}}
-
-impl ThereAgain {
-    /// The first look of a later opening finds what was deleted.
-    fn raise(&self) {
-        if self.at.opening == 1 {
-            return;
-        }
-        for deleted in self.at.all_deleted() {
-            self.at.edit(|contents| {
-                contents.partitions.push(deleted);
-                contents
-                    .partitions
-                    .sort_by(|a, b| a.info.id.cmp(&b.info.id));
-            });
-        }
-    }
-}
-
-wrong! { NamesLost PartitionStore [list_partitions] {
-    async fn list_partitions(&self, after: Option<&Cursor>, partitions_max: Count) -> Result<Page<PartitionInfo>> {
-        let mut page = self.inner.list_partitions(after, partitions_max).await?;
-        for info in &mut page.items {
-            let shown = info.id.queue().as_str().replace(|c: char| !c.is_ascii_graphic(), "?");
-            if self.at.opening > 1 && shown != info.id.queue().as_str() {
-                self.at.fire();
-                info.id = PartitionId::new(shown, info.id.number())?;
-            }
-        }
-        Ok(page)
-    }
-}}
-
-wrong! { PagesByOffset { shown: Mutex<usize> } PartitionStore [list_partitions] {
-    async fn list_partitions(&self, after: Option<&Cursor>, partitions_max: Count) -> Result<Page<PartitionInfo>> {
-        let mut shown = self.shown.lock().expect("nobody panics with it");
-        if after.is_none() {
-            *shown = 0;
-        }
-        let all = self.inner.contents().partitions;
-        let page: Vec<_> = all.iter().skip(*shown).take(partitions_max.get()).map(|one| one.info.clone()).collect();
-        let sound = all.iter().filter(|one| {
-            let point = after.and_then(|after| after.partition_point().ok());
-            point.is_none_or(|point| one.info.id > point)
-        });
-        let sound: Vec<_> = sound.take(partitions_max.get()).map(|one| one.info.clone()).collect();
-        self.at.fired.fire_if(page != sound);
-        *shown += page.len();
-        let is_more = *shown < all.len();
-        let next = page.last().filter(|_| is_more).map(|last| Cursor::after_partition(&last.id));
-        Ok(Page { items: page, next })
-    }
-}}
-
-wrong! { CountsLost { lost: AtomicU64 }
-    PartitionStore [stats] {
-        async fn stats(&self, id: &PartitionId) -> Result<PartitionStats> {
-            let mut stats = self.inner.stats(id).await?;
-            let lost = self.lost.load(Ordering::Relaxed);
-            self.at.fired.fire_if(lost > 0);
-            stats.leased.items = stats.leased.items.wrapping_sub(lost);
-            Ok(stats)
-        }
-    }
-    ItemStore [complete] {
-        async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-            let outcomes = self.inner.complete(partition, receipts).await?;
-            let lost = outcomes.iter().filter(|outcome| **outcome != CompleteOutcome::Done);
-            self.lost.fetch_add(lost.count() as u64, Ordering::Relaxed);
-            Ok(outcomes)
-        }
-    }
-}
-
-wrong! { ForgetsCleared { cleared: AtomicU64 }
-    PartitionStore [stats] {
-        async fn stats(&self, id: &PartitionId) -> Result<PartitionStats> {
-            let mut stats = self.inner.stats(id).await?;
-            let cleared = self.cleared.load(Ordering::Relaxed);
-            self.at.fired.fire_if(cleared > 0);
-            stats.ready.items += cleared;
-            Ok(stats)
-        }
-    }
-    ItemStore [clear] {
-        async fn clear(&self, partition: &PartitionId, states: States, items_max: Count) -> Result<Cleared> {
-            let cleared = self.inner.clear(partition, states, items_max).await?;
-            self.cleared.fetch_add(cleared.removed as u64, Ordering::Relaxed);
-            Ok(cleared)
-        }
-    }
-}
-
-wrong! { ForgetsDeletedLeases { deleted: AtomicU64 }
-    PartitionStore [stats] {
-        async fn stats(&self, id: &PartitionId) -> Result<PartitionStats> {
-            let mut stats = self.inner.stats(id).await?;
-            let deleted = self.deleted.load(Ordering::Relaxed);
-            self.at.fired.fire_if(deleted > 0);
-            stats.leased.items += deleted;
-            Ok(stats)
-        }
-    }
-    ItemStore [delete_items] {
-        async fn delete_items(&self, partition: &PartitionId, ids: ItemIds) -> Result<Vec<DeleteOutcome>> {
-            let before = self.inner.stats(partition).await?.leased.items;
-            let outcomes = self.inner.delete_items(partition, ids).await?;
-            let after = self.inner.stats(partition).await?.leased.items;
-            self.deleted.fetch_add(before - after, Ordering::Relaxed);
-            Ok(outcomes)
-        }
-    }
-}
-
-wrong! { StatsStartAnew PartitionStore [stats] {
-    async fn stats(&self, id: &PartitionId) -> Result<PartitionStats> {
-        let stats = self.inner.stats(id).await?;
-        if self.at.opening == 1 {
-            return Ok(stats);
-        }
-        self.at.fired.fire_if(stats != PartitionStats::default());
-        Ok(PartitionStats::default())
-    }
-}}
-
-wrong! { ForgetsCommits { produced: AtomicU64 }
-    PartitionStore [stats] {
-        async fn stats(&self, id: &PartitionId) -> Result<PartitionStats> {
-            let mut stats = self.inner.stats(id).await?;
-            let produced = self.produced.load(Ordering::Relaxed);
-            self.at.fired.fire_if(produced > 0);
-            stats.ready.items = stats.ready.items.saturating_sub(produced);
-            Ok(stats)
-        }
-    }
-    StorageBackend [commit] {
-        async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome> {
-            let outcome = self.inner.commit(request).await?;
-            if let CommitOutcome::Committed(committed) = &outcome {
-                let produced: usize = committed.produced.iter().map(Produced::stored).sum();
-                self.produced.fetch_add(produced as u64, Ordering::Relaxed);
-            }
-            Ok(outcome)
-        }
-    }
-}
-
-/// What a partition that is frozen says to what it does not take.
-fn frozen(operation: Operation, id: &PartitionId) -> Error {
-    Error::new(
-        ErrorKind::Unavailable,
-        operation,
-        id,
-        "it is frozen; open it again",
-    )
-}
-
-wrong! { FrozenRefusesEnds ItemStore [complete] {
-    async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-        let mode = self.inner.partition(partition).await?.config.mode();
-        match self.at.fired.fire_if(mode == Mode::Frozen) {
-            true => Err(frozen(Operation::Complete, partition)),
-            false => self.inner.complete(partition, receipts).await,
-        }
-    }
-}}
-
-wrong! { FrozenRefusesMoves ItemStore [restore] {
-    async fn restore(&self, partition: &PartitionId, items: RestoreBatch, floors: Floors) -> Result<()> {
-        let mode = self.inner.partition(partition).await?.config.mode();
-        match self.at.fired.fire_if(mode == Mode::Frozen) {
-            true => Err(frozen(Operation::Restore, partition)),
-            false => self.inner.restore(partition, items, floors).await,
-        }
-    }
-}}
-
-wrong! { DrainingTellsDuplicates ItemStore [produce] {
-    async fn produce(&self, partition: &PartitionId, batch: SealedBatch) -> Result<Produced> {
-        let contents = self.inner.contents();
-        let mut partitions = contents.partitions.iter();
-        let found = partitions.find(|one| one.info.id == *partition);
-        let owner = |key: &[u8]| {
-            let mut items = found.into_iter().flat_map(|one| &one.items);
-            items.find(|item| item.record.view().dedup_key() == Some(key))
-        };
-        let duplicates = batch.records().enumerate().filter_map(|(index, record)| {
-            let item = owner(record.dedup_key()?)?;
-            Some(Duplicate { index, of: item.id, state: Some(item.state()) })
-        });
-        let duplicates: Vec<_> = duplicates.collect();
-        let is_refused = found.is_some_and(|one| one.info.config.mode() != Mode::Open);
-        if is_refused && !batch.is_empty() && duplicates.len() == batch.len() {
-            self.at.fire();
-            return Ok(Produced::new(None, batch.len(), duplicates));
-        }
-        self.inner.produce(partition, batch).await
-    }
-}}
-
-wrong! { ModeBeforeBatch ItemStore [produce] {
-    async fn produce(&self, partition: &PartitionId, batch: SealedBatch) -> Result<Produced> {
-        let mode = self.inner.partition(partition).await?.config.mode();
-        match self.at.fired.fire_if(mode != Mode::Open && batch.is_empty()) {
-            true => Err(frozen(Operation::Produce, partition)),
-            false => self.inner.produce(partition, batch).await,
-        }
-    }
-}}

@@ -1,5 +1,8 @@
 //! What holds for every call about receipts or ids: order, one step, repeats, none at all.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use storage_api::{
     CompleteOutcome, Count, DeleteOutcome, ErrorKind, ExtendOutcome, Floors, Holder, ItemIds,
     NewItem, Receipts, ReleaseOutcome, RestoreBatch, Retries, Retry, RetryOutcome, RetryTo,
@@ -76,10 +79,14 @@ async fn call_is_seen_whole_or_not_at_all(env: Env) {
     let part = env.partition("a").await;
     part.produce(at(0), ["x"; 50]).await;
 
+    let looks = Arc::new(AtomicUsize::new(0));
     let worker = tokio::spawn({
-        let part = part.clone();
+        let (part, looks) = (part.clone(), looks.clone());
         async move {
-            for _ in 0..40 {
+            let mut rounds = 0;
+            // However the threads take turns: many calls, and many looks while they go on.
+            while rounds < 40 || looks.load(Ordering::Relaxed) < 400 {
+                rounds += 1;
                 let leased = receipts(&part.lease(at(0), at(9), 50).await);
                 part.extend(leased.clone(), at(20)).await;
                 let retries = leased.iter().map(|one| Retry::new(*one, RetryTo::Now));
@@ -95,6 +102,7 @@ async fn call_is_seen_whole_or_not_at_all(env: Env) {
             stats.leased.items,
             stats.leased.due_at_sum,
         ));
+        looks.fetch_add(1, Ordering::Relaxed);
         tokio::task::yield_now().await;
     }
     worker.await.expect("no call is refused");
