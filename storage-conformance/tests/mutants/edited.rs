@@ -225,6 +225,28 @@ pub(crate) fn batch_of(now: Timestamp, records: impl IntoIterator<Item = Record>
     batch.seal(now)
 }
 
+/// Every operation after which something can be edited.
+pub(crate) const OPERATIONS: &[Operation] = &[
+    Operation::Open,
+    Operation::CreatePartition,
+    Operation::UpdatePartition,
+    Operation::DeletePartition,
+    Operation::Maintain,
+    Operation::Produce,
+    Operation::Lease,
+    Operation::Extend,
+    Operation::Release,
+    Operation::ReleaseHolder,
+    Operation::Complete,
+    Operation::Retry,
+    Operation::Revive,
+    Operation::DeleteItems,
+    Operation::Clear,
+    Operation::Restore,
+    Operation::Purge,
+    Operation::Commit,
+];
+
 type Edit = fn(&mut Scene<'_>);
 
 /// The limit of attempts in force; 0 is none.
@@ -294,11 +316,11 @@ impl Edited {
             return run.await;
         }
         let before = self.inner.contents();
-        self.at.edit(self.prepare);
+        let is_prepared = self.at.edit(self.prepare);
         let answer = run.await;
         if answer.is_ok() {
             self.edit(operation, now, &before);
-        } else {
+        } else if is_prepared {
             // What was refused changes nothing.
             self.inner.edit(|contents| *contents = before);
         }

@@ -79,21 +79,17 @@ fn taking() -> Vec<Mutant> {
                 }
             },
             |scene| {
-                scene.items(
-                    |before, item| match (&mut item.state, before.state.position()) {
-                        (
-                            ItemState::Ready { position } | ItemState::Leased { position, .. },
-                            Some(was),
-                        ) => *position = was,
-                        _ => {}
-                    },
-                );
+                scene.items(|before, item| {
+                    if let (
+                        ItemState::Ready { position } | ItemState::Leased { position, .. },
+                        Some(was),
+                    ) = (&mut item.state, before.state.position())
+                    {
+                        *position = was;
+                    }
+                });
             },
-            &[
-                "listing::positions_are_ordered_as_numbers",
-                "restore::a_batch_may_stand_in_any_order",
-                "restore::a_position_is_taken_in_its_priority_alone",
-            ],
+            &["lease::empty_payloads_fit_into_no_bytes"],
         ),
         Mutant::new(
             "lease_gives_one_more",
@@ -102,16 +98,16 @@ fn taking() -> Vec<Mutant> {
             &[
                 "lease::item_shows_its_holder_while_it_is_leased",
                 "lease::lease_takes_as_many_as_there_are_up_to_items_max",
-                "listing::a_cursor_is_good_for_its_own_listing_alone",
-                "listing::a_damaged_item_cursor_is_invalid_whatever_byte_it_is",
-                "restore::a_restored_item_retried_stands_behind_all",
             ],
         ),
         Mutant::new(
             "lease_gives_a_thousand",
             "A batch ends at what one statement takes, however many are asked for.",
             AThousand::wrap,
-            &["lease::ten_thousand_items_are_leased_at_once"],
+            &[
+                "finish::ten_thousand_receipts_are_completed_at_once",
+                "lease::ten_thousand_items_are_leased_at_once",
+            ],
         ),
         Mutant::new(
             "lease_promotes_what_is_due",
@@ -158,8 +154,6 @@ fn taking() -> Vec<Mutant> {
             &[
                 "finish::dead_items_are_in_nobodys_way",
                 "listing::a_cursor_is_good_for_its_own_set_of_states_alone",
-                "listing::clearing_removes_the_states_given_and_no_other",
-                "restore::items_of_every_state_move_to_another_partition",
             ],
         ),
         Mutant::new(
@@ -258,15 +252,10 @@ fn numbers() -> Vec<Mutant> {
             },
             &["lease::every_lease_counts_one_attempt"],
         ),
-        edited(
+        Mutant::new(
             "attempts_wrap",
             "The count of attempts begins anew behind the largest.",
-            &[Operation::Lease],
-            |scene| {
-                scene.moved(State::Ready, State::Leased, |before, item| {
-                    item.attempts = before.attempts.wrapping_add(1);
-                });
-            },
+            AttemptsWrap::wrap,
             &["lease::attempts_end_at_the_largest"],
         ),
         Mutant::new(
@@ -288,10 +277,6 @@ fn numbers() -> Vec<Mutant> {
             &[
                 "lease::lease_ids_are_given_once_in_all_partitions",
                 "lease::lease_ids_are_not_given_again_after_a_reopening",
-                "restore::floors_hold_without_an_item",
-                "restore::later_numbers_are_greater_than_restored_ones",
-                "restore::later_numbers_are_greater_than_the_floors",
-                "restore::low_floors_and_numbers_lower_nothing",
             ],
         ),
         Mutant::new(
@@ -301,9 +286,6 @@ fn numbers() -> Vec<Mutant> {
             &[
                 "lease::lease_ids_are_given_once_in_all_partitions",
                 "lease::receipt_of_one_partition_is_worth_nothing_in_another",
-                "restore::later_numbers_are_greater_than_restored_ones",
-                "restore::later_numbers_are_greater_than_the_floors",
-                "restore::leases_of_other_partitions_are_greater_than_restored_ones",
             ],
         ),
         edited(
@@ -414,7 +396,6 @@ fn deadlines() -> Vec<Mutant> {
             &[
                 "lease::item_at_work_in_its_last_attempt_is_completed",
                 "lease::item_at_work_past_its_expiry_in_its_last_attempt_is_taken_by_nobody",
-                "restore::a_restored_lease_is_taken_back_after_its_deadline",
             ],
         ),
         edited(
@@ -702,10 +683,7 @@ fn holders() -> Vec<Mutant> {
                     set_holder(item, None)
                 })
             },
-            &[
-                "lease::holders_are_kept_over_a_reopening",
-                "restore::restored_items_survive_reopening",
-            ],
+            &["lease::holders_are_kept_over_a_reopening"],
         ),
         Mutant::new(
             "the_first_holder_stays",
@@ -763,7 +741,6 @@ fn holders() -> Vec<Mutant> {
             &[
                 "lease::full_last_step_of_a_holder_leaves_no_more",
                 "lease::leases_of_one_holder_are_released_and_of_no_other",
-                "restore::a_restored_lease_is_valid",
             ],
         ),
         answered(

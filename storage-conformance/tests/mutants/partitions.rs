@@ -91,10 +91,7 @@ fn making() -> Vec<Mutant> {
             "Configurations are kept in memory.",
             &[Operation::Open],
             |scene| scene.partitions(|_, now| now.info.config = PartitionConfig::default()),
-            &[
-                "partitions::configuration_is_kept_over_a_reopening",
-                "restore::restored_items_survive_reopening",
-            ],
+            &["partitions::configuration_is_kept_over_a_reopening"],
         ),
     ]
 }
@@ -399,10 +396,7 @@ fn deleting() -> Vec<Mutant> {
                     scene.after.last_version = gone.info.created.get() - 1;
                 }
             },
-            &[
-                "listing::a_cursor_of_an_earlier_partition_of_the_name_is_invalid",
-                "partitions::partition_made_again_is_another_one",
-            ],
+            &["partitions::partition_made_again_is_another_one"],
         ),
         edited(
             "delete_takes_ten_thousand",
@@ -480,7 +474,6 @@ fn deleting() -> Vec<Mutant> {
                 }
             },
             &[
-                "listing::a_cursor_of_an_earlier_partition_of_the_name_is_invalid",
                 "partitions::partition_made_again_is_another_one",
                 "partitions::partition_made_again_is_empty",
             ],
@@ -497,10 +490,7 @@ fn names() -> Vec<Mutant> {
                 0..10 => (queue.to_owned(), number),
                 _ => (format!("{queue}{}", number / 10), number % 10),
             },
-            &[
-                "listing::a_cursor_of_another_partition_is_invalid",
-                "listing::deleting_and_clearing_stay_in_their_partition",
-            ],
+            &["listing::a_cursor_of_another_partition_is_invalid"],
         ),
         renamed(
             "names_are_paths",
@@ -518,12 +508,7 @@ fn names() -> Vec<Mutant> {
             },
             &[
                 "finish::call_is_seen_whole_or_not_at_all",
-                "listing::a_call_for_no_item_is_refused_where_others_are",
-                "listing::ids_are_answered_in_input_order_with_nothing_for_what_is_absent",
                 "restore::a_dedup_key_is_taken_in_its_partition_alone",
-                "restore::a_floor_of_versions_holds_for_partitions_and_metadata",
-                "restore::a_frozen_partition_takes_a_restore",
-                "restore::what_stands_twice_in_a_batch_is_refused_the_second_time",
             ],
         ),
         renamed(
@@ -677,7 +662,6 @@ fn pages() -> Vec<Mutant> {
             "A cursor counts what was shown: removing that hides as many (BullMQ, pull 3034).",
             PagesByOffset::wrap,
             &[
-                "listing::a_cursor_is_good_after_reopening",
                 "listing::a_damaged_cursor_of_the_backend_is_invalid_whatever_byte_it_is",
                 "listing::partitions_that_stay_come_once_while_others_come_and_go",
                 "partitions::partitions_deleted_between_pages_hide_no_other",
@@ -757,7 +741,6 @@ fn statistics() -> Vec<Mutant> {
             &[
                 "produce::item_for_a_later_time_is_scheduled_and_any_other_is_ready",
                 "produce::produced_item_has_the_time_of_its_produce_and_no_attempts",
-                "restore::low_floors_and_numbers_lower_nothing",
             ],
         ),
         answered(
@@ -822,11 +805,7 @@ fn statistics() -> Vec<Mutant> {
                 let expires = ready.filter(|item| item.expire_at().is_some()).count();
                 stats.ready.items -= expires as u64;
             }),
-            &[
-                "restore::a_refused_restore_leaves_nothing_behind",
-                "restore::items_of_every_state_are_restored_after_their_deletion",
-                "restore::items_of_every_state_move_to_another_partition",
-            ],
+            &["partitions::expired_item_counts_as_ready_until_it_is_maintained"],
         ),
         Mutant::new(
             "stats_count_completions_of_lost_receipts",
@@ -842,7 +821,6 @@ fn statistics() -> Vec<Mutant> {
                 "finish::dead_items_leave_by_deleting_and_clearing",
                 "finish::release_of_no_attempts_stays_at_none",
                 "lease::lease_takes_as_many_as_there_are_up_to_items_max",
-                "listing::clearing_frees_a_dedup_key_at_once",
                 "time::what_was_removed_is_never_due",
             ],
         ),
@@ -853,9 +831,7 @@ fn statistics() -> Vec<Mutant> {
             &[
                 "lease::completed_lease_is_not_taken_back",
                 "lease::leases_that_ended_are_held_by_nobody",
-                "listing::deleting_frees_a_dedup_key_at_once",
                 "listing::items_of_every_state_are_deleted",
-                "listing::receipts_of_deleted_items_are_not_found",
                 "partitions::removed_leases_change_the_statistics_once",
                 "time::what_was_removed_is_never_due",
             ],

@@ -31,7 +31,10 @@ fn batches() -> Vec<Mutant> {
             "batches_end_after_a_thousand",
             "Large batches are cut to what one statement takes, and the rest is said to be stored.",
             CutBatch::wrap,
-            &["produce::largest_batch_is_stored_whole"],
+            &[
+                "lease::ten_thousand_items_are_leased_at_once",
+                "time::ten_thousand_items_become_ready_in_one_step",
+            ],
         ),
         Mutant::new(
             "empty_batches_store_an_item",
@@ -131,10 +134,7 @@ fn ids() -> Vec<Mutant> {
             "At opening the next id is taken from the items that are there (RabbitMQ, pull 4004).",
             &[Operation::Open],
             |scene| scene.partitions(|_, now| now.last_id = largest_id(now)),
-            &[
-                "produce::ids_are_never_given_again_after_a_reopening",
-                "restore::floors_survive_reopening",
-            ],
+            &["produce::ids_are_never_given_again_after_a_reopening"],
         ),
         edited(
             "positions_start_anew_at_reopening",
@@ -164,13 +164,11 @@ fn ids() -> Vec<Mutant> {
             &[
                 "finish::completed_item_is_gone_and_leaves_nothing",
                 "listing::a_cursor_whose_followers_have_gone_leads_to_an_empty_end",
-                "listing::deleted_items_are_answered_in_input_order",
                 "listing::from_an_id_starts_at_it_or_at_the_next",
                 "listing::ids_are_answered_in_input_order_with_nothing_for_what_is_absent",
                 "produce::dedup_key_freed_by_a_step_of_a_commit_is_free_for_the_next",
                 "produce::full_partition_still_tells_of_a_duplicate",
                 "produce::ids_of_a_call_are_consecutive_and_grow_with_every_call",
-                "restore::the_first_of_several_refused_items_is_named",
             ],
         ),
         Mutant::new(
@@ -248,7 +246,6 @@ fn order() -> Vec<Mutant> {
                 "produce::created_at_is_no_order",
                 "produce::items_stand_in_the_order_of_calls_and_of_the_batch",
                 "produce::no_two_items_of_a_priority_share_a_position",
-                "restore::a_restored_item_stands_at_its_position",
             ],
         ),
         edited(
@@ -270,7 +267,6 @@ fn order() -> Vec<Mutant> {
             &[
                 "produce::no_two_items_of_a_priority_share_a_position",
                 "restore::a_position_that_was_left_is_free",
-                "restore::a_restored_item_stands_at_its_position",
             ],
         ),
         edited(
@@ -430,7 +426,6 @@ fn records() -> Vec<Mutant> {
                 "finish::completing_one_item_leaves_the_others",
                 "lease::priorities_are_ordered_from_0_to_255",
                 "lease::ready_items_come_by_priority_then_position",
-                "listing::items_of_every_state_are_deleted",
                 "listing::priorities_are_ordered_as_numbers",
             ],
         ),
@@ -457,7 +452,6 @@ fn keys() -> Vec<Mutant> {
                 "produce::dedup_key_is_taken_through_the_whole_life_of_an_item",
                 "produce::dedup_key_is_taken_while_its_item_lives_in_any_state",
                 "produce::dedup_keys_of_living_items_are_kept_over_a_reopening",
-                "restore::a_restored_item_holds_its_dedup_key",
             ],
         ),
         around(
@@ -466,7 +460,7 @@ fn keys() -> Vec<Mutant> {
             &[Operation::Produce, Operation::Restore],
             |contents| without_keys(contents, |item| item.state() == State::Dead),
             |scene| scene.items(|before, item| item.record = before.record.clone()),
-            &["restore::a_dedup_key_is_taken_whatever_state_has_it"],
+            &["produce::dedup_keys_of_living_items_are_kept_over_a_reopening"],
         ),
         around(
             "keys_are_free_once_retried",
@@ -669,7 +663,6 @@ fn lingering() -> Vec<Mutant> {
                 "listing::clearing_frees_a_dedup_key_at_once",
                 "produce::clearing_frees_the_dedup_key_at_once",
                 "produce::deleting_frees_the_dedup_key_at_once",
-                "restore::items_of_every_state_are_restored_after_their_deletion",
             ],
         ),
         edited(
@@ -725,7 +718,7 @@ fn lingering() -> Vec<Mutant> {
                     now.gone_keys.extend(freed);
                 });
             },
-            &["restore::a_dedup_key_that_lingers_is_taken_until_it_is_freed"],
+            &["produce::lingering_dedup_key_is_freed_by_maintain_alone"],
         ),
         edited(
             "time_of_a_key_counts_from_completion",
@@ -740,10 +733,7 @@ fn lingering() -> Vec<Mutant> {
                     }
                 });
             },
-            &[
-                "produce::refused_duplicate_does_not_lengthen_the_time",
-                "restore::a_dedup_key_that_lingers_is_taken_until_it_is_freed",
-            ],
+            &["produce::refused_duplicate_does_not_lengthen_the_time"],
         ),
         edited(
             "time_of_a_key_wraps",

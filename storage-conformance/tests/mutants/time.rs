@@ -54,10 +54,7 @@ fn handling() -> Vec<Mutant> {
             "maintain_handles_a_thousand",
             "A step ends at what one statement takes, and says that nothing is left.",
             HandlesAThousand::wrap,
-            &[
-                "time::keys_of_dropped_items_are_freed_before_nothing_more_is_due",
-                "time::ten_thousand_items_become_ready_in_one_step",
-            ],
+            &["time::keys_of_dropped_items_are_freed_before_nothing_more_is_due"],
         ),
         Mutant::new(
             "maintain_handles_twice",
@@ -255,10 +252,7 @@ fn deciding() -> Vec<Mutant> {
                 }
             },
             |scene| scene.items(|before, item| item.is_revived = before.is_revived),
-            &[
-                "restore::a_restored_item_that_was_revived_does_not_expire",
-                "restore::what_is_long_due_is_restored_as_it_is",
-            ],
+            &["time::largest_timestamp_is_a_time_like_any_other"],
         ),
         around(
             "leased_items_do_not_expire",
@@ -342,7 +336,6 @@ fn reports() -> Vec<Mutant> {
                 "finish::retry_does_not_look_at_expiry",
                 "finish::retry_for_later_does_not_look_at_expiry",
                 "restore::a_restored_item_that_was_revived_does_not_expire",
-                "restore::what_is_long_due_is_restored_as_it_is",
                 "time::scheduled_item_that_expires_when_it_is_due_dies",
             ],
         ),
@@ -357,7 +350,6 @@ fn reports() -> Vec<Mutant> {
                 "finish::attempts_are_kept_over_a_reopening",
                 "finish::attempts_used_up_by_lost_workers_kill",
                 "finish::limit_in_force_when_taken_back_decides",
-                "restore::a_restored_lease_is_taken_back_after_its_deadline",
                 "time::report_tells_what_became_of_everything",
             ],
         ),
@@ -384,10 +376,7 @@ fn reports() -> Vec<Mutant> {
             "the_report_counts_nothing_ready",
             "What became ready is not in the report.",
             Told::Maintained(|_, done| done.ready = 0),
-            &[
-                "restore::a_restored_scheduled_item_becomes_ready_when_due",
-                "time::time_that_stands_still_handles_everything_once",
-            ],
+            &["time::time_that_stands_still_handles_everything_once"],
         ),
         answered(
             "maintain_has_never_more",
@@ -450,9 +439,6 @@ fn due_times() -> Vec<Mutant> {
             &[
                 "lease::bytes_of_a_lease_are_those_of_payloads",
                 "lease::no_two_callers_at_once_are_given_the_same_item",
-                "restore::a_batch_may_stand_in_any_order",
-                "restore::a_position_is_taken_in_its_priority_alone",
-                "restore::a_position_of_a_ready_or_leased_item_is_taken",
             ],
         ),
         Mutant::new(
@@ -461,7 +447,6 @@ fn due_times() -> Vec<Mutant> {
             NextDue::<1>::wrap,
             &[
                 "finish::release_does_not_look_at_attempts",
-                "restore::a_refused_restore_leaves_nothing_behind",
                 "time::expiry_of_a_leased_item_is_no_due_time_until_it_is_released",
             ],
         ),
@@ -469,11 +454,7 @@ fn due_times() -> Vec<Mutant> {
             "the_next_schedule_is_not_told",
             "The earliest due time is that of the leases; scheduled items are left out.",
             NextDue::<2>::wrap,
-            &[
-                "listing::a_damaged_cursor_of_the_backend_is_invalid_whatever_byte_it_is",
-                "listing::clearing_no_state_removes_nothing",
-                "listing::no_state_lists_nothing",
-            ],
+            &["listing::no_state_lists_nothing"],
         ),
         Mutant::new(
             "the_next_key_is_not_told",
@@ -481,7 +462,6 @@ fn due_times() -> Vec<Mutant> {
             NextDue::<3>::wrap,
             &[
                 "partitions::earliest_due_time_of_the_statistics_includes_lingering_keys",
-                "produce::dedup_time_beyond_the_largest_timestamp_ends_there",
                 "time::earliest_due_time_includes_lingering_keys",
             ],
         ),
@@ -500,7 +480,6 @@ fn due_times() -> Vec<Mutant> {
             NextDue::<5>::wrap,
             &[
                 "produce::dedup_time_beyond_the_largest_timestamp_ends_there",
-                "restore::leases_of_other_partitions_are_greater_than_restored_ones",
                 "time::largest_timestamp_is_a_time_like_any_other",
                 "time::retries_go_to_the_largest_and_the_smallest_timestamp",
             ],
@@ -512,8 +491,6 @@ fn due_times() -> Vec<Mutant> {
             &[
                 "lease::expired_item_is_passed_over",
                 "partitions::sums_hold_the_largest_and_smallest_times",
-                "produce::attributes_come_back_from_the_smallest_to_the_largest",
-                "restore::the_smallest_and_largest_times_come_back",
             ],
         ),
         Mutant::new(
@@ -521,8 +498,6 @@ fn due_times() -> Vec<Mutant> {
             "Deleting and clearing leave entries in the index of due times (Redis, issue 6199).",
             LeaksDue::wrap,
             &[
-                "listing::cleared_items_are_never_due",
-                "listing::deleted_items_are_never_due",
                 "partitions::removed_leases_change_the_statistics_once",
                 "produce::clearing_frees_the_dedup_key_at_once",
                 "time::earliest_due_time_follows_clear_and_restore",

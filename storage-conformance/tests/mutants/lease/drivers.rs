@@ -304,6 +304,28 @@ wrong! { WritesForNothing ItemStore [lease] {
     }
 }}
 
+wrong! { AttemptsWrap ItemStore [lease] {
+    async fn lease(&self, partition: &PartitionId, request: LeaseRequest) -> Result<LeasedBatch> {
+        let before = self.inner.contents();
+        let batch = self.inner.lease(partition, request).await?;
+        let there = find(&before, partition);
+        let told = relet(&batch, |item| {
+            let mut items = there.into_iter().flat_map(|one| &one.items);
+            if let Some(was) = items.find(|was| was.id == item.id) {
+                item.attempts = was.attempts.wrapping_add(1);
+            }
+        });
+        self.at.edit(|contents| for leased in told.iter() {
+            each(contents, partition, |item| {
+                if item.id == leased.id() {
+                    item.attempts = leased.attempts();
+                }
+            });
+        });
+        Ok(told)
+    }
+}}
+
 wrong! { ShowsBefore ItemStore [lease] {
     async fn lease(&self, partition: &PartitionId, request: LeaseRequest) -> Result<LeasedBatch> {
         let batch = self.inner.lease(partition, request).await?;

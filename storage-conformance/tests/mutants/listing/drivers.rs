@@ -23,6 +23,36 @@ pub(super) fn cursor_at(partition: &Partition, listing: Listing, item: &ItemEntr
     Cursor::after_item(&partition.info.id, partition.info.created, listing, point)
 }
 
+/// Puts what a wrong order has at the places of a page there.
+pub(super) fn resorted(
+    partition: &Partition,
+    request: &ListRequest,
+    page: &mut Page<ItemEntry>,
+    key: fn(&ItemEntry) -> (i64, u64),
+) {
+    let state = match request.listing() {
+        Listing::Ready => State::Ready,
+        Listing::Scheduled => State::Scheduled,
+        Listing::Leased => State::Leased,
+        Listing::ById(_) => return,
+    };
+    let of_state = |item: &&ItemEntry| item.state() == state;
+    let mut sound: Vec<_> = partition.items.iter().filter(of_state).collect();
+    let mut wrong = sound.clone();
+    sound.sort_by_key(|item| {
+        let position = item.state.position().filter(|_| state == State::Ready);
+        let priority = position.map(|_| item.record.view().priority());
+        let due_at = item.due_at().filter(|_| state != State::Ready);
+        (priority, position, due_at, item.id)
+    });
+    wrong.sort_by_key(|item| key(item));
+    for item in &mut page.items {
+        if let Some(place) = sound.iter().position(|one| one.id == item.id) {
+            *item = wrong[place].clone();
+        }
+    }
+}
+
 /// Every listing there is.
 pub(super) fn listings() -> impl Iterator<Item = Listing> {
     let sets = (0..16u8).map(|bits| {

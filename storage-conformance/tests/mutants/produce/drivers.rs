@@ -117,11 +117,14 @@ pub(super) async fn produce_without(
     ))
 }
 
+/// Whether two dedup keys, or the lack of them, are taken for one.
+type IsSame = fn(Option<&[u8]>, Option<&[u8]>) -> bool;
+
 /// The duplicates of a batch among the items that are there, where keys are compared in that way.
 pub(super) fn duplicates_by(
     there: &Partition,
     batch: &SealedBatch,
-    is_same: fn(Option<&[u8]>, Option<&[u8]>) -> bool,
+    is_same: IsSame,
 ) -> Vec<Duplicate> {
     let duplicates = batch.records().enumerate().filter_map(|(index, record)| {
         let mut items = there.items.iter();
