@@ -70,8 +70,8 @@ impl RocksConfig {
         self
     }
 
-    /// How much memory what is not in tables yet may take, in all keyspaces together. While tables are being written it may
-    /// be up to twice as much.
+    /// How much memory what is not in tables yet may take, in all keyspaces together. Writers wait where tables cannot be
+    /// written as fast.
     #[must_use]
     pub fn memtable_bytes(mut self, bytes: usize) -> Self {
         self.memtable_bytes = bytes;

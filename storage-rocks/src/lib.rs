@@ -25,8 +25,7 @@
 //! - A place that was closed is sealed: whatever changes a file of it is told at the next opening, by checksums for the first
 //!   16 MiB and by lengths behind them, where the blocks of tables have checksums of their own. In the logs of a process that
 //!   was killed, or of a machine that lost power, an end that was cut off is dropped, and damage before the end is refused.
-//! - Memory is bounded by the settings: memtables, which may be twice as large while tables are written, and one cache for
-//!   blocks, indexes and filters. What an open table needs comes on top, and so many may be open as is set.
+//! - Memory is bounded by the settings: memtables, at whose bound writers wait, and one cache for blocks, indexes and filters. What an open table needs comes on top, and so many may be open as is set.
 //! - The logs are bounded too: tables are written in time. An opening after a crash reads what is in them; closing writes it
 //!   into tables.
 //! - Space is given back by merging keyspaces of which less than a quarter of the rows are to be seen, and what deleted
