@@ -1,5 +1,6 @@
 //! The drivers that can be measured, and how each is opened.
 
+use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,16 @@ pub(crate) enum Driver {
 }
 
 impl Driver {
+    /// Every driver that this program was built with.
+    pub(crate) const ALL: &[Self] = &[
+        Self::Memory,
+        Self::Redb,
+        #[cfg(feature = "rocks")]
+        Self::Rocks,
+        #[cfg(feature = "sled")]
+        Self::Sled,
+    ];
+
     /// Where it keeps what it stores.
     pub(crate) fn medium(self) -> Medium {
         match self {
@@ -37,6 +48,13 @@ impl Driver {
             #[cfg(feature = "sled")]
             Self::Sled => Medium::Disk(DiskDriver::Sled),
         }
+    }
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
 }
 

@@ -32,7 +32,7 @@ struct Arguments {
     quick: bool,
 
     /// The drivers to measure, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "memory")]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Driver::ALL.to_vec())]
     drivers: Vec<Driver>,
 
     /// The batches in which items go through drivers on disk
@@ -71,10 +71,13 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         ),
         None => None,
     };
-    let plan = if arguments.quick {
-        Plan::quick()
+    let drivers = arguments.drivers.len().max(1);
+    let (plan, disk_plan) = if arguments.quick {
+        let share = QUICK_MAX / u32::try_from(drivers)?;
+        let disk_plan = disk::Plan::quick(&arguments.batches, share);
+        (Plan::quick(share), disk_plan)
     } else {
-        Plan::full()
+        (Plan::full(), disk::Plan::full(&arguments.batches))
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     if arguments.engine {
@@ -83,12 +86,6 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let mut rows = Vec::new();
-    let share = QUICK_MAX / u32::try_from(arguments.drivers.len().max(1))?;
-    let disk_plan = if arguments.quick {
-        disk::Plan::quick(&arguments.batches, share)
-    } else {
-        disk::Plan::full(&arguments.batches)
-    };
     // Each table as soon as it is whole: what follows may take minutes.
     for driver in &arguments.drivers {
         rows.extend(match driver.medium() {

@@ -32,11 +32,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// 36 cells of 150 ms in 5 rounds, and the baselines: less than a minute and a half with the filling.
-    pub(crate) fn quick() -> Self {
+    /// 36 cells in 5 rounds, and the baselines: with the filling about as long as it may take, and 20 seconds at least.
+    pub(crate) fn quick(time_max: Duration) -> Self {
+        let time_min = Duration::from_secs(20);
         Self {
             rounds: 5,
-            cell: Duration::from_millis(150),
+            // Filling takes a part of each round, and the baselines as much as the cells.
+            cell: (time_max.saturating_sub(time_min) / 500).max(Duration::from_millis(10)),
         }
     }
 

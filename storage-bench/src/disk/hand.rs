@@ -102,3 +102,35 @@ impl HandQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storage_kv::SimDisk;
+
+    #[test]
+    fn a_queue_by_hand_gives_every_item_once_and_leaves_its_cursor_behind() {
+        let disk = SimDisk::new();
+        let mut queue = HandQueue::new(Box::new(disk.open()));
+        queue.set_durable(true);
+        queue.produce(b"payload", 5).unwrap();
+
+        queue.lease(3).unwrap();
+        queue.lease(3).unwrap();
+        assert_eq!(queue.leased, [vec![1, 2, 3], vec![4, 5]]);
+        queue.complete().unwrap();
+        queue.complete().unwrap();
+
+        let mut rows = 0;
+        for space in Keyspace::ALL {
+            let count = &mut |_: &[u8], _: &[u8]| {
+                rows += 1;
+                ControlFlow::Continue(())
+            };
+            let engine = disk.open();
+            let forward = Direction::Forward;
+            engine.scan(space, Span::all(), forward, count).unwrap();
+        }
+        assert_eq!(rows, 1);
+    }
+}

@@ -1,4 +1,4 @@
-//! The life of a store with a million items: memory and disk that it takes, opening, draining, and what is given back.
+//! The life of a store with many items: memory and disk that it takes, opening, draining, and what is given back.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 use storage_api::{Durability, Partition, PartitionConfig, Storage};
 
 use super::tap::Log;
-use super::{DEEP, Failure, Measured, SHALLOW, SMALL};
+use super::{Failure, Measured, Plan, SHALLOW, SMALL};
 use crate::drivers::DiskDriver;
 use crate::measure::{LEASE_FOR, new_batch, resident_bytes};
 use crate::report::{Row, short};
 
 const BATCH: usize = 1000;
-/// How long space that was drained may take to be given back.
-const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(60);
-
-pub(super) async fn measure(driver: DiskDriver, measured: &mut Measured) -> Result<(), Failure> {
+pub(super) async fn measure(
+    driver: DiskDriver,
+    plan: &Plan,
+    measured: &mut Measured,
+) -> Result<(), Failure> {
     let name = driver.name();
+    let (items, within) = (plan.life_items, plan.given_back_within);
     let directory = tempfile::tempdir()?;
     let path = directory.path();
     let payload = [b'x'; SMALL];
@@ -33,13 +35,11 @@ pub(super) async fn measure(driver: DiskDriver, measured: &mut Measured) -> Resu
 
     let partition = storage.partition(("bench", 0))?;
     let before = resident_bytes();
-    for _ in 0..(DEEP - SHALLOW) / BATCH {
+    for _ in 0..(items - SHALLOW) / BATCH {
         partition.produce_batch(new_batch(&payload, BATCH)?).await?;
     }
     storage.sync().await?;
-    let grown = resident_bytes()
-        .zip(before)
-        .map(|(after, before)| after.saturating_sub(before) as f64);
+    let resident = before.zip(resident_bytes());
     let full = disk_bytes(path)?;
     storage.close().await?;
     drop((partition, storage));
@@ -47,7 +47,7 @@ pub(super) async fn measure(driver: DiskDriver, measured: &mut Measured) -> Resu
     let (storage, deep_engine, deep) = open(driver, path)?;
     let partition = storage.partition(("bench", 0))?;
     let mut peak = full;
-    for drained in 0..DEEP / BATCH {
+    for drained in 0..items / BATCH {
         let leased = partition.lease(BATCH, LEASE_FOR).await?;
         partition.complete(leased.receipts()).await?;
         if drained % 10 == 0 {
@@ -65,7 +65,7 @@ pub(super) async fn measure(driver: DiskDriver, measured: &mut Measured) -> Resu
     let first_reopened = first_lease(&partition).await?;
     let mut left = disk_bytes(path)?;
     let mut given_back = None;
-    while given_back.is_none() && drained_at.elapsed() < GIVEN_BACK_WITHIN {
+    while given_back.is_none() && drained_at.elapsed() < within {
         left = disk_bytes(path)?;
         if left < peak / 10 {
             given_back = Some(drained_at.elapsed());
@@ -82,7 +82,7 @@ pub(super) async fn measure(driver: DiskDriver, measured: &mut Measured) -> Resu
             operation,
             batch: BATCH,
             payload_bytes: SMALL,
-            depth: DEEP,
+            depth: items,
             producers: 1,
             items_per_second: None,
             baseline: None,
@@ -95,8 +95,9 @@ pub(super) async fn measure(driver: DiskDriver, measured: &mut Measured) -> Resu
             cpu_per_item: None,
         });
     };
-    let per_item = |bytes: u64| Some(bytes as f64 / DEEP as f64);
-    row("memory grown", grown.map(|bytes| bytes / DEEP as f64));
+    let per_item = |bytes: u64| Some(bytes as f64 / items as f64);
+    let grown = resident.map(|(before, after)| after.saturating_sub(before));
+    row("memory grown", grown.and_then(per_item));
     row("disk full", per_item(full));
     row("disk peak", per_item(peak));
     row("disk drained", per_item(left));
@@ -104,31 +105,32 @@ pub(super) async fn measure(driver: DiskDriver, measured: &mut Measured) -> Resu
     let millis = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
     let mut line = |text: String| measured.lines.push(format!("{name}: {text}"));
     line(format!(
-        "opened with {SHALLOW} items in {} (its engine alone {}), with {DEEP} in {} ({})",
+        "opened with {SHALLOW} items in {} (its engine alone {}), with {items} in {} ({})",
         millis(shallow),
         millis(shallow_engine),
         millis(deep),
         millis(deep_engine),
     ));
     line(format!(
-        "first lease after {DEEP} items were produced and completed: {}, after reopening {}",
+        "first lease after {items} items were produced and completed: {}, after reopening {}",
         millis(first),
         millis(first_reopened)
     ));
     line(format!(
-        "disk: {}B with {DEEP} items, {}B at the peak while draining, {}B {}",
+        "disk: {}B with {items} items, {}B at the peak while draining, {}B {}",
         short(full as f64),
         short(peak as f64),
         short(left as f64),
         match given_back {
             Some(time) => format!("{:.1} s after", time.as_secs_f64()),
-            None => format!("{GIVEN_BACK_WITHIN:?} after, more than a tenth"),
+            None => format!("{within:?} after, more than a tenth"),
         }
     ));
-    if let Some(grown) = grown {
+    if let Some((before, after)) = resident {
         line(format!(
-            "resident memory grew by {}B while {DEEP} items of {SMALL} B were produced",
-            short(grown)
+            "resident memory: {}B with {SHALLOW} items of {SMALL} B, {}B with {items}",
+            short(before as f64),
+            short(after as f64)
         ));
     }
     Ok(())

@@ -28,6 +28,9 @@ const DEEP: usize = 1_000_000;
 /// With large payloads a million items would take 16 GB in the four places that are compared.
 const DEEP_LARGE: usize = 100_000;
 
+/// A store with a million items is filled and drained only if there is at least as much time.
+const QUICK_DEEP: Duration = Duration::from_secs(45);
+
 /// The figures of one driver.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
@@ -44,6 +47,10 @@ pub(crate) struct Plan {
     rounds: usize,
     /// When no round is begun any more but the first.
     time_max: Duration,
+    /// How many items the life of a store is measured with.
+    life_items: usize,
+    /// How long space that was drained may take to be given back.
+    given_back_within: Duration,
 }
 
 impl Plan {
@@ -54,6 +61,12 @@ impl Plan {
             batches: batches.to_vec(),
             rounds: 5,
             time_max,
+            life_items: if time_max < QUICK_DEEP {
+                DEEP / 5
+            } else {
+                DEEP
+            },
+            given_back_within: time_max.min(Duration::from_secs(60)) / 2,
         }
     }
 
@@ -64,6 +77,8 @@ impl Plan {
             batches: batches.to_vec(),
             rounds: 7,
             time_max: Duration::MAX,
+            life_items: DEEP,
+            given_back_within: Duration::from_secs(60),
         }
     }
 
@@ -99,8 +114,8 @@ pub(crate) async fn measure(driver: DiskDriver, plan: &Plan) -> Result<Measured,
     let name = driver.name();
     let mut measured = Measured::default();
 
-    bar.set_message(format!("{name}: a million items"));
-    life::measure(driver, &mut measured).await?;
+    bar.set_message(format!("{name}: the life of {} items", plan.life_items));
+    life::measure(driver, plan, &mut measured).await?;
     bar.inc(1);
     bar.set_message(format!("{name}: many producers"));
     crowd::measure(driver, plan.rounds, &mut measured).await?;
@@ -148,7 +163,8 @@ pub(crate) async fn measure(driver: DiskDriver, plan: &Plan) -> Result<Measured,
     bar.finish_and_clear();
     if plan.is_quick {
         measured.lines.push(format!(
-            "{name}: quick, so no rates at {DEEP} items deep, and large payloads in batches of 100 only"
+            "{name}: quick, so no rates at {DEEP} items deep, large payloads in batches of 100 only, and a life of {} items",
+            plan.life_items
         ));
     }
     Ok(measured)

@@ -145,3 +145,47 @@ impl OrderedKv for Tap {
         self.engine.close()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::ControlFlow;
+    use storage_kv::{Overlay, SimDisk};
+
+    fn rows(engine: &dyn OrderedKv) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut rows = Vec::new();
+        let show = &mut |key: &[u8], value: &[u8]| {
+            rows.push((key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        };
+        let forward = Direction::Forward;
+        let scanned = engine.scan(Keyspace::Bodies, Span::all(), forward, show);
+        scanned.unwrap();
+        rows
+    }
+
+    #[test]
+    fn what_is_replayed_leaves_the_same_rows_and_is_counted() {
+        let (disk, twin) = (SimDisk::new(), SimDisk::new().open());
+        let log = Log::default();
+        log.keep();
+        let overlay = Overlay::new(Tap::new(Box::new(disk.open()), &log));
+        for key in [b"a", b"b", b"c"] {
+            let mut batch = WriteBatch::new();
+            batch.put(Keyspace::Bodies, key, b"value");
+            batch.delete(Keyspace::Bodies, b"b");
+            overlay.write(batch).unwrap();
+            overlay.sync().unwrap();
+        }
+
+        for event in log.take() {
+            event.replay(&twin).unwrap();
+        }
+
+        assert_eq!(rows(&twin), rows(&disk.open()));
+        assert_eq!(rows(&twin).len(), 2);
+        // Of one key in one batch the last write counts, so the second round has one row.
+        assert_eq!((log.rows(), log.syncs()), (5, 3));
+        assert!(log.take().is_empty());
+    }
+}
