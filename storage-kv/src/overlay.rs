@@ -22,6 +22,9 @@ use crate::batch::{RangeDelete, Row, WriteBatch};
 use crate::engine::{EngineTraits, KvError, KvErrorKind, KvResult, OrderedKv, Span, Visit};
 use crate::keyspace::Keyspace;
 
+/// The memory of a round is used again if it is no larger: more than rounds usually have, less than anybody misses.
+const SPARE_BYTES_MAX: usize = 8 << 20;
+
 /// Gathers batches in memory in front of an engine, and writes them in rounds.
 ///
 /// What was not synced is lost with the process, whatever the engine beneath can do.
@@ -70,7 +73,9 @@ impl<E: OrderedKv> Overlay<E> {
         };
         self.engine.write_synced(layer.to_batch())?;
         self.layers.write().in_flight = None;
-        if let Ok(emptied) = Arc::try_unwrap(layer) {
+        if layer.buffer.capacity() <= SPARE_BYTES_MAX
+            && let Ok(emptied) = Arc::try_unwrap(layer)
+        {
             self.layers.write().spare = emptied.cleared();
         }
         Ok(())

@@ -19,8 +19,8 @@ use crate::keyspace::Keyspace;
 
 const CHECKSUM_BYTES: usize = 4;
 
-/// So many bytes of unsynced batches in the memory of an engine make a sync worth its while, though nobody waits for it.
-/// They take the engine about as long to write as the disk to sync ten times.
+/// So many bytes of unsynced batches in the memory of an engine make a sync worth its while, though nobody waits for it: few
+/// enough that they are written while more come in, and not when there is no more room.
 const BACKLOG_BYTES: u64 = 2 << 20;
 /// So many make operations wait until a sync has made room.
 const BACKLOG_BYTES_MAX: u64 = 8 * BACKLOG_BYTES;
