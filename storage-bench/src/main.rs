@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::RangedU64ValueParser;
 
 use drivers::{Driver, Medium};
 use measure::Plan;
@@ -36,7 +37,12 @@ struct Arguments {
     drivers: Vec<Driver>,
 
     /// The batches in which items go through drivers on disk
-    #[arg(long, value_delimiter = ',', default_value = "1,100,1000")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1,100,1000",
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000)
+    )]
     batches: Vec<usize>,
 
     /// Instead of the drivers, measures what the memory engine promises beyond rates
@@ -49,7 +55,7 @@ struct Arguments {
 }
 
 /// How long all drivers together may take if it has to be quick.
-const QUICK_MAX: Duration = Duration::from_secs(100);
+const QUICK_MAX: Duration = Duration::from_secs(80);
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {

@@ -77,13 +77,13 @@ impl Setting {
             (1, false) => 4000,
             (..1000, true) => 5000,
             (.., true) => 40_000,
-            (.., false) => 100_000,
+            (.., false) => 50_000,
         };
         let items = match self.payload_bytes {
             ..1000 => items,
             _ => items / 10,
         };
-        items.max(batch)
+        (items / batch).max(1) * batch
     }
 }
 

@@ -29,7 +29,7 @@ const DEEP: usize = 1_000_000;
 const DEEP_LARGE: usize = 100_000;
 
 /// A store with a million items is filled and drained only if there is at least as much time.
-const QUICK_DEEP: Duration = Duration::from_secs(45);
+const QUICK_DEEP: Duration = Duration::from_secs(40);
 
 /// The figures of one driver.
 #[derive(Debug, Default)]
