@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -133,27 +134,41 @@ impl DiskDriver {
         }
     }
 
-    /// The driver over a directory: what its crate puts together, with a tap in between. Beside it, how long the engine alone
-    /// took to open.
+    /// The driver over a directory: what its crate puts together, with a tap in between.
     pub(crate) fn open(
         self,
         directory: &Path,
         log: &Log,
         durability: Durability,
-    ) -> Result<(Storage, Duration), Failure> {
+    ) -> Result<Opened, Failure> {
         let place = Place::hold(directory, self.name())?;
         let start = Instant::now();
-        let tap = Tap::new(self.open_engine(directory)?, log);
+        let tap = Tap::new(self.open_engine(directory)?.into(), log);
         let engine_opened = start.elapsed();
         let options = KvOptions::new(self.name(), env!("CARGO_PKG_VERSION"), durability)
             .at(place, RedbConfig::DISK_RESERVE);
-        let storage = match self {
-            Self::Redb => Storage::new(KvBackend::open(Overlay::new(tap), options)?),
+        let engine: Arc<dyn OrderedKv> = match self {
+            Self::Redb => Arc::new(Overlay::new(tap)),
             #[cfg(feature = "rocks")]
-            Self::Rocks => Storage::new(KvBackend::open(tap, options)?),
+            Self::Rocks => Arc::new(tap),
             #[cfg(feature = "sled")]
-            Self::Sled => Storage::new(KvBackend::open(Overlay::new(tap), options)?),
+            Self::Sled => Arc::new(Overlay::new(tap)),
         };
-        Ok((storage, engine_opened))
+        let shared = Tap::new(Arc::clone(&engine), &Log::default());
+        let storage = Storage::new(KvBackend::open(shared, options)?);
+        Ok(Opened {
+            storage,
+            engine,
+            engine_opened,
+        })
     }
+}
+
+/// A storage that was opened.
+pub(crate) struct Opened {
+    pub(crate) storage: Storage,
+    /// What it writes to: to be synced, whether its driver claims a sync or not.
+    pub(crate) engine: Arc<dyn OrderedKv>,
+    /// How long the engine alone took.
+    pub(crate) engine_opened: Duration,
 }

@@ -9,16 +9,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use storage_api::{Durability, LeasedBatch, Partition, PartitionConfig, Retry, RetryTo, Storage};
+use storage_api::{Durability, LeasedBatch, Partition, PartitionConfig, Retry, RetryTo};
 use storage_kv::OrderedKv;
 use tempfile::TempDir;
 
 use super::Failure;
 use super::hand::HandQueue;
 use super::tap::Log;
-use crate::drivers::DiskDriver;
+use crate::drivers::{DiskDriver, Opened};
 use crate::measure::{LEASE_FOR, median, new_batch, rate};
 use crate::report::Row;
 
@@ -190,7 +191,7 @@ impl Place {
             place.replay()?;
         }
         for queue in [&place.plain, &place.recorded] {
-            queue.storage.sync().await?;
+            queue.engine.sync()?;
         }
         place.replay()?;
         place.hand.sync()?;
@@ -339,8 +340,8 @@ impl Place {
 
 /// One storage with one partition.
 struct Queue {
-    storage: Storage,
     partition: Partition,
+    engine: Arc<dyn OrderedKv>,
     log: Log,
     /// What is leased at the moment.
     leased: Vec<LeasedBatch>,
@@ -364,14 +365,16 @@ impl Queue {
 
     async fn open_with(setting: Setting, log: Log) -> Result<Self, Failure> {
         let directory = tempfile::tempdir()?;
-        let (storage, _) = setting
+        let Opened {
+            storage, engine, ..
+        } = setting
             .driver
             .open(directory.path(), &log, setting.durability)?;
         let partition = storage
             .create_partition(("bench", 0), PartitionConfig::default())
             .await?;
         Ok(Self {
-            storage,
+            engine,
             partition,
             log,
             leased: Vec::new(),
@@ -424,7 +427,7 @@ impl Queue {
             }
         }
         if !self.waits {
-            self.storage.sync().await?;
+            self.engine.sync()?;
         }
         Ok(start.spent())
     }

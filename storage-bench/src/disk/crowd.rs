@@ -23,7 +23,7 @@ pub(super) async fn measure(
     let directory = tempfile::tempdir()?;
     let log = Log::default();
     let durability = driver.strongest();
-    let (storage, _) = driver.open(directory.path(), &log, durability)?;
+    let storage = driver.open(directory.path(), &log, durability)?.storage;
     let partition = storage
         .create_partition(("bench", 0), PartitionConfig::default())
         .await?;

@@ -4,11 +4,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use storage_api::{Durability, Partition, PartitionConfig, Storage};
+use storage_api::{Durability, Partition, PartitionConfig};
 
 use super::tap::Log;
 use super::{Failure, Measured, Plan, SHALLOW, SMALL};
-use crate::drivers::DiskDriver;
+use crate::drivers::{DiskDriver, Opened};
 use crate::measure::{LEASE_FOR, new_batch, resident_bytes};
 use crate::report::{Row, short};
 
@@ -24,27 +24,29 @@ pub(super) async fn measure(
     let path = directory.path();
     let payload = [b'x'; SMALL];
 
-    let (storage, _, _) = open(driver, path)?;
+    let storage = open(driver, path)?.0.storage;
     let config = PartitionConfig::default();
     let partition = storage.create_partition(("bench", 0), config).await?;
     for _ in 0..SHALLOW / BATCH {
         partition.produce_batch(new_batch(&payload, BATCH)?).await?;
     }
     storage.close().await?;
-    let (storage, shallow_engine, shallow) = open(driver, path)?;
+    let (opened, shallow) = open(driver, path)?;
+    let (storage, shallow_engine) = (opened.storage, opened.engine_opened);
 
     let partition = storage.partition(("bench", 0))?;
     let before = resident_bytes();
     for _ in 0..(items - SHALLOW) / BATCH {
         partition.produce_batch(new_batch(&payload, BATCH)?).await?;
     }
-    storage.sync().await?;
+    opened.engine.sync()?;
     let resident = before.zip(resident_bytes());
     let full = disk_bytes(path)?;
     storage.close().await?;
-    drop((partition, storage));
+    drop((partition, storage, opened.engine));
 
-    let (storage, deep_engine, deep) = open(driver, path)?;
+    let (opened, deep) = open(driver, path)?;
+    let (storage, deep_engine) = (opened.storage, opened.engine_opened);
     let partition = storage.partition(("bench", 0))?;
     let mut peak = full;
     for drained in 0..items / BATCH {
@@ -54,13 +56,13 @@ pub(super) async fn measure(
             peak = peak.max(disk_bytes(path)?);
         }
     }
-    storage.sync().await?;
+    opened.engine.sync()?;
     let drained_at = Instant::now();
     peak = peak.max(disk_bytes(path)?);
     let first = first_lease(&partition).await?;
     storage.close().await?;
-    drop((partition, storage));
-    let (storage, _, _) = open(driver, path)?;
+    drop((partition, storage, opened.engine));
+    let storage = open(driver, path)?.0.storage;
     let partition = storage.partition(("bench", 0))?;
     let first_reopened = first_lease(&partition).await?;
     let mut left = disk_bytes(path)?;
@@ -136,11 +138,11 @@ pub(super) async fn measure(
     Ok(())
 }
 
-/// The storage of a directory, how long its engine took to open, and how long all of it took.
-fn open(driver: DiskDriver, path: &Path) -> Result<(Storage, Duration, Duration), Failure> {
+/// The storage of a directory, and how long all of it took to open.
+fn open(driver: DiskDriver, path: &Path) -> Result<(Opened, Duration), Failure> {
     let start = Instant::now();
-    let (storage, engine_opened) = driver.open(path, &Log::default(), Durability::None)?;
-    Ok((storage, engine_opened, start.elapsed()))
+    let opened = driver.open(path, &Log::default(), Durability::None)?;
+    Ok((opened, start.elapsed()))
 }
 
 /// How long the lease of a new item takes in a queue that was drained.

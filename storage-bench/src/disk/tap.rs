@@ -76,12 +76,12 @@ impl Log {
 
 /// An engine behind a log.
 pub(crate) struct Tap {
-    engine: Box<dyn OrderedKv>,
+    engine: Arc<dyn OrderedKv>,
     log: Log,
 }
 
 impl Tap {
-    pub(crate) fn new(engine: Box<dyn OrderedKv>, log: &Log) -> Self {
+    pub(crate) fn new(engine: Arc<dyn OrderedKv>, log: &Log) -> Self {
         let log = log.clone();
         Self { engine, log }
     }
@@ -169,7 +169,7 @@ mod tests {
         let (disk, twin) = (SimDisk::new(), SimDisk::new().open());
         let log = Log::default();
         log.keep();
-        let overlay = Overlay::new(Tap::new(Box::new(disk.open()), &log));
+        let overlay = Overlay::new(Tap::new(Arc::new(disk.open()), &log));
         for key in [b"a", b"b", b"c"] {
             let mut batch = WriteBatch::new();
             batch.put(Keyspace::Bodies, key, b"value");
