@@ -20,19 +20,32 @@
 )]
 
 mod answered;
+mod asked;
+mod capability;
+mod commit;
+mod concurrency;
 mod discover;
+mod durability;
 mod edited;
+mod errors;
 mod finish;
 mod history;
+mod hooked;
+mod late;
 mod lease;
+mod limits;
 mod listing;
+mod metadata;
+mod model;
 mod mutant;
 mod open_close;
 mod page;
 mod partitions;
+mod persistent;
 mod produce;
 mod renamed;
 mod restore;
+mod signals;
 mod time;
 
 use std::process::ExitCode;
@@ -40,7 +53,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use storage_conformance::prove::{Effort, Proof, run_case};
+use storage_conformance::prove::{Effort, Proof, run_as_child, run_case};
 use storage_conformance::reference::ReferenceHarness;
 use storage_conformance::{Harness, cases};
 
@@ -58,6 +71,17 @@ fn mutants() -> Vec<Mutant> {
         restore::mutants(),
         open_close::mutants(),
         history::mutants(),
+        metadata::mutants(),
+        commit::mutants(),
+        durability::mutants(),
+        limits::mutants(),
+        errors::mutants(),
+        signals::mutants(),
+        concurrency::mutants(),
+        capability::mutants(),
+        persistent::mutants(),
+        model::mutants(),
+        late::mutants(),
     ]
     .concat()
 }
@@ -76,6 +100,10 @@ const HANGING: Effort = Effort {
 };
 
 fn main() -> ExitCode {
+    // A case that kills, or meets, another process starts this program again.
+    if let Some(code) = run_as_child(&persistent::child()) {
+        return code;
+    }
     let arguments = Arguments::from_args();
     // Cases panic by the thousand here, and what a panic says is in the verdict.
     if !arguments.list {
