@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use storage_api::*;
 use storage_conformance::reference::ReferenceBackend;
@@ -59,7 +59,6 @@ fn racing() -> Vec<Mutant> {
             &[Operation::Complete, Operation::Release, Operation::Retry],
             &[
                 "concurrency::a_receipt_is_used_once_whoever_uses_it",
-                "concurrency::items_that_are_produced_and_completed_at_once_all_pass_through",
                 "concurrency::one_of_many_completions_of_a_receipt_is_done",
             ],
         ),
@@ -105,6 +104,12 @@ fn racing() -> Vec<Mutant> {
             "Whoever found the partition before it went stores into it afterwards, and makes it anew.",
             Resurrects::wrap,
             &["concurrency::a_partition_deleted_under_load_takes_everything_along"],
+        ),
+        Mutant::new(
+            "an_answer_is_given_to_another",
+            "The answers of calls that share a write are mixed up: one that was done is told to be lost.",
+            MixesAnswers::wrap,
+            &["concurrency::items_that_are_produced_and_completed_at_once_all_pass_through"],
         ),
         Mutant::new(
             "counters_are_written_without_a_lock",
@@ -315,6 +320,22 @@ wrong! {
         async fn delete_partition(&self, id: &PartitionId) -> Result<()> {
             self.at.keep(id);
             self.inner.delete_partition(id).await
+        }
+    }
+}
+
+wrong! {
+    /// Tells once of a completion that it was lost.
+    MixesAnswers { has_mixed: AtomicBool }
+    ItemStore [complete] {
+        async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
+            let mut outcomes = self.inner.complete(partition, receipts).await?;
+            if let Some(last) = outcomes.last_mut()
+                && self.at.fired.fire_if(!self.has_mixed.swap(true, Ordering::AcqRel))
+            {
+                *last = CompleteOutcome::LeaseLost;
+            }
+            Ok(outcomes)
         }
     }
 }
