@@ -59,11 +59,9 @@ fn largest() -> Vec<Mutant> {
             &[Operation::Produce],
             |scene| {
                 scene.new_items(|item| {
-                    let view = item.record.view();
-                    if view.attributes().reference.len() > 200 {
-                        let created_at = view.created_at();
+                    if item.record.view().attributes().reference.len() > 200 {
                         item.record =
-                            rewritten(&item.record, created_at, |new| new.reference("cut"));
+                            rewritten(&item.record, |parts| parts.reference.truncate(200));
                     }
                 });
             },
