@@ -113,6 +113,7 @@ pub mod cases;
 mod change;
 mod clauses;
 mod crash;
+pub mod differential;
 mod env;
 mod harness;
 #[doc(hidden)]

@@ -30,6 +30,7 @@ use self::shrink::shrink;
 use crate::case::Case;
 use crate::env::Env;
 use crate::harness::{Harness, Spot};
+use crate::model::number;
 use crate::record::RecordDirectory;
 
 /// Histories of each case, where the environment says nothing.
@@ -82,14 +83,6 @@ async fn run(env: Env, manner: Manner) {
     let runs = number("STORAGE_HISTORY_RUNS").unwrap_or(RUNS_DEFAULT);
     for run in 0..runs {
         run_seed(&env, first.wrapping_add(run), manner).await;
-    }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    match text.parse() {
-        Ok(number) => Some(number),
-        Err(_) => panic!("{variable} is {text:?}; give a number from 0 to 2^64-1"),
     }
 }
 

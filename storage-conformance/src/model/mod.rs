@@ -8,6 +8,7 @@ mod apply;
 mod committing;
 mod compare;
 mod corpus;
+mod differ;
 pub(crate) mod generate;
 mod numbers;
 mod restoring;
@@ -30,6 +31,7 @@ use crate::settings;
 
 pub(crate) use self::apply::key_range;
 pub(crate) use self::corpus::CASES as CORPUS;
+pub(crate) use self::differ::run_seed as differ;
 pub(crate) use self::numbers::ranked;
 pub(crate) use self::world::{key, note, value};
 
@@ -124,6 +126,12 @@ async fn run_seed(env: &Env, seed: u64) {
         told(&shrunk, &failure),
         crate::run::command(env.case())
     );
+}
+
+impl shrink::Attempts for Env {
+    async fn attempt(&self, actions: &[Action]) -> Result<(), Failure> {
+        attempt(self, actions, true).await
+    }
 }
 
 /// Does the actions on a fresh place and on a fresh model. A traced attempt compares everything after each action.

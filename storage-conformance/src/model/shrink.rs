@@ -1,17 +1,25 @@
 //! Shrinking: the fewest actions that still make driver and model differ.
 
+use super::Failure;
 use super::action::Action;
-use super::{Failure, attempt};
-use crate::env::Env;
 
 /// How often a shorter sequence is tried at most.
 const ATTEMPTS_MAX: usize = 2000;
 
+/// Something that actions can be done on again and again, each time from the beginning.
+pub(super) trait Attempts: Sync {
+    /// Does the actions on a fresh place.
+    fn attempt(&self, actions: &[Action]) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
 /// A shorter sequence that fails, with its failure; `None` where the failure does not come again.
-pub(super) async fn shrink(env: &Env, actions: &[Action]) -> Option<(Vec<Action>, Failure)> {
-    let failure = attempt(env, actions, true).await.err()?;
+pub(super) async fn shrink<A: Attempts>(
+    on: &A,
+    actions: &[Action],
+) -> Option<(Vec<Action>, Failure)> {
+    let failure = on.attempt(actions).await.err()?;
     let mut best = Best {
-        env,
+        on,
         actions: actions[..failure.actions].to_vec(),
         failure,
         attempts: 0,
@@ -27,14 +35,14 @@ pub(super) async fn shrink(env: &Env, actions: &[Action]) -> Option<(Vec<Action>
 }
 
 /// The shortest failing sequence so far.
-struct Best<'a> {
-    env: &'a Env,
+struct Best<'a, A> {
+    on: &'a A,
     actions: Vec<Action>,
     failure: Failure,
     attempts: usize,
 }
 
-impl Best<'_> {
+impl<A: Attempts> Best<'_, A> {
     /// Leaves that many actions away, wherever it still fails without; whether any went.
     async fn remove_stretches(&mut self, stretch: usize) -> bool {
         let mut has_shrunk = false;
@@ -75,7 +83,7 @@ impl Best<'_> {
             return false;
         }
         self.attempts += 1;
-        let Err(failure) = attempt(self.env, &actions, true).await else {
+        let Err(failure) = self.on.attempt(&actions).await else {
             return false;
         };
         self.actions = actions[..failure.actions].to_vec();

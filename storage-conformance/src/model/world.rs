@@ -5,9 +5,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use storage_api::{
-    Cursor, Error, ErrorKind, ItemBatch, ItemEntry, ItemId, ItemState, Key, LeaseId, Namespace,
-    NewItem, Note, Object, Outcome, PartitionId, Position, Receipt, Record, Result as ApiResult,
-    SealedBatch, State, StorageBackend, Timestamp, Value, Version,
+    Cursor, Error, ErrorKind, ItemBatch, ItemEntry, ItemId, ItemState, Key, LeaseId,
+    LimitViolation, Namespace, NewItem, Note, Object, Operation, Outcome, PartitionId, Position,
+    Receipt, Record, Result as ApiResult, RetryHint, SealedBatch, State, StorageBackend, Timestamp,
+    Value, Version,
 };
 use storage_model::Model;
 
@@ -47,6 +48,36 @@ pub(super) struct World {
     items_made: u8,
     /// The driver's answers, where somebody wants to read them.
     pub(super) trace: Option<Vec<String>>,
+    /// How the driver told its refusals, of which the model knows less; `None` for an answer.
+    pub(super) refusals: Vec<Option<Refusal>>,
+}
+
+/// What a driver says of a call that it refuses, besides words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    kind: ErrorKind,
+    retry_hint: RetryHint,
+    outcome: Outcome,
+    operation: Operation,
+    /// Without the numbers, which are each driver's own.
+    object: String,
+    limit: Option<LimitViolation>,
+}
+
+impl Refusal {
+    fn of(error: &Error) -> Self {
+        Self {
+            kind: error.kind(),
+            retry_hint: error.retry_hint(),
+            outcome: error.outcome(),
+            operation: error.operation(),
+            object: match error.object() {
+                Object::Item(partition, _) => format!("an item of {partition}"),
+                object => object.to_string(),
+            },
+            limit: error.limit_violation().copied(),
+        }
+    }
 }
 
 /// What was given out in the partitions of one name.
@@ -89,6 +120,7 @@ impl World {
             version_floor: 0,
             items_made: 0,
             trace: is_traced.then(Vec::new),
+            refusals: Vec::new(),
         }
     }
 
@@ -111,6 +143,7 @@ impl World {
         driver: ApiResult<T>,
         model: ApiResult<T>,
     ) -> Result<Option<(T, T)>, Mismatch> {
+        self.refusals.push(driver.as_ref().err().map(Refusal::of));
         if let Some(trace) = &mut self.trace {
             trace.push(match &driver {
                 Ok(answer) => shortened(format_args!("{answer:?}")),
