@@ -38,6 +38,10 @@ suite *args:
 soak driver *args:
     shift && cargo run -q -p storage-conformance --bin conformance -- soak --driver {{ driver }} "$@"
 
+# Compare all drivers with each other.
+differential *args:
+    cargo test -p storage-config --all-features --test differential -- "$@"
+
 # Print the matrix of drivers and clauses from the suite's last run: `just report --json FILE`.
 report *args:
     cargo run -q -p storage-conformance --bin conformance-report -- "$@"

@@ -92,6 +92,10 @@
 //! | `STORAGE_HISTORY_FIRST_SEED` | the seed of the first; the others follow it; 0 where nothing is said |
 //! | `STORAGE_HISTORY_SEED` | only the history of that seed |
 //!
+//! # Several drivers
+//!
+//! [`differential::run`] does the same sequences on several drivers at once and compares them with each other.
+//!
 //! # Records and the report
 //!
 //! Each run writes what was to be run, and each case what it found, to a file. The report ([`report`], and the program

@@ -15,8 +15,27 @@ pub(crate) const MODEL_FIRST_SEED: Setting = Setting::new("STORAGE_MODEL_FIRST_S
 /// Rounds of each case about crashes.
 pub(crate) const CRASH_ROUNDS: Setting = Setting::new("STORAGE_CRASH_ROUNDS", 30);
 
+/// Histories of each case about them.
+pub(crate) const HISTORY_RUNS: Setting = Setting::new("STORAGE_HISTORY_RUNS", 100);
+/// The seed of the first history; the others follow it.
+pub(crate) const HISTORY_FIRST_SEED: Setting = Setting::new("STORAGE_HISTORY_FIRST_SEED", 0);
+
+/// Sequences that several drivers do side by side.
+pub(crate) const DIFFERENTIAL_RUNS: Setting = Setting::new("STORAGE_DIFFERENTIAL_RUNS", 40);
+/// The seed of the first of them; the others follow it.
+pub(crate) const DIFFERENTIAL_FIRST_SEED: Setting =
+    Setting::new("STORAGE_DIFFERENTIAL_FIRST_SEED", 0);
+
 /// Every setting, as the report lists them.
-const SETTINGS: &[Setting] = &[MODEL_RUNS, MODEL_FIRST_SEED, CRASH_ROUNDS];
+const SETTINGS: &[Setting] = &[
+    MODEL_RUNS,
+    MODEL_FIRST_SEED,
+    CRASH_ROUNDS,
+    HISTORY_RUNS,
+    HISTORY_FIRST_SEED,
+    DIFFERENTIAL_RUNS,
+    DIFFERENTIAL_FIRST_SEED,
+];
 
 /// The one that `scripts/test` sets, and whoever runs the suite may: what the run is called.
 const RUN_NAME: &str = "STORAGE_RUN_NAME";

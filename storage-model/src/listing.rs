@@ -44,7 +44,11 @@ impl Model {
         let listing = request.listing();
         let after = match request.start() {
             // LIST-3: only of this listing and this very partition.
-            Start::After(cursor) => Some(cursor.item_point(id, created, listing)?),
+            Start::After(cursor) => Some(
+                cursor
+                    .item_point(id, created, listing)
+                    .map_err(|error| error.during(Operation::ListItems, id))?,
+            ),
             Start::First | Start::FromId(_) => None,
         };
         let is_left = |at: ItemPoint| match request.start() {

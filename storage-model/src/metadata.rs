@@ -1,8 +1,8 @@
 //! Metadata: looked at and purged (clauses META-3, META-4 and META-6). It is written by `commit`.
 
 use storage_api::{
-    Count, Cursor, Direction, Key, MetadataEntry, Namespace, Operation, Page, Purged, Result,
-    ScanRequest, Timestamp,
+    Count, Cursor, Direction, Key, MetadataEntry, Namespace, Object, Operation, Page, Purged,
+    Result, ScanRequest, Timestamp,
 };
 
 use crate::listing::page;
@@ -34,7 +34,8 @@ impl Model {
         let after = after
             .as_ref()
             .map(|cursor| cursor.key_point(namespace, range, *direction))
-            .transpose()?;
+            .transpose()
+            .map_err(|error| error.during(Operation::Scan, namespace))?;
         let mut left: Vec<_> = self
             .contents
             .entries(now, namespace)
@@ -63,7 +64,10 @@ impl Model {
         namespaces_max: Count,
     ) -> Result<Page<Namespace>> {
         self.check_open(Operation::Namespaces)?;
-        let after = after.map(Cursor::namespace_point).transpose()?;
+        let after = after
+            .map(Cursor::namespace_point)
+            .transpose()
+            .map_err(|error| error.during(Operation::Namespaces, Object::Backend))?;
         let entries = self.contents.metadata.iter();
         let mut left: Vec<_> = entries
             .map(|entry| &entry.namespace)

@@ -1,9 +1,9 @@
 //! Partitions: made, configured, looked at, removed (clauses PART-1 to PART-8).
 
 use storage_api::{
-    Count, Cursor, Error, ErrorKind, ItemEntry, ItemState, Mode, Operation, Page, PartitionConfig,
-    PartitionId, PartitionInfo, PartitionStats, Position, Result, Timestamp, UpdateOutcome,
-    Version,
+    Count, Cursor, Error, ErrorKind, ItemEntry, ItemState, Mode, Object, Operation, Page,
+    PartitionConfig, PartitionId, PartitionInfo, PartitionStats, Position, Result, Timestamp,
+    UpdateOutcome, Version,
 };
 
 use crate::listing::page;
@@ -82,7 +82,10 @@ impl Model {
         partitions_max: Count,
     ) -> Result<Page<PartitionInfo>> {
         self.check_open(Operation::ListPartitions)?;
-        let after = after.map(Cursor::partition_point).transpose()?;
+        let after = after
+            .map(Cursor::partition_point)
+            .transpose()
+            .map_err(|error| error.during(Operation::ListPartitions, Object::Backend))?;
         let left = self
             .contents
             .partitions

@@ -30,11 +30,8 @@ use self::shrink::shrink;
 use crate::case::Case;
 use crate::env::Env;
 use crate::harness::{Harness, Spot};
-use crate::model::number;
 use crate::record::RecordDirectory;
-
-/// Histories of each case, where the environment says nothing.
-const RUNS_DEFAULT: u64 = 100;
+use crate::settings;
 
 /// A case that makes histories in one manner.
 macro_rules! histories {
@@ -76,11 +73,11 @@ histories![
 ];
 
 async fn run(env: Env, manner: Manner) {
-    if let Some(seed) = number("STORAGE_HISTORY_SEED") {
+    if let Some(seed) = settings::number("STORAGE_HISTORY_SEED") {
         return run_seed(&env, seed, manner).await;
     }
-    let first = number("STORAGE_HISTORY_FIRST_SEED").unwrap_or(0);
-    let runs = number("STORAGE_HISTORY_RUNS").unwrap_or(RUNS_DEFAULT);
+    let first = settings::HISTORY_FIRST_SEED.value();
+    let runs = settings::HISTORY_RUNS.value();
     for run in 0..runs {
         run_seed(&env, first.wrapping_add(run), manner).await;
     }

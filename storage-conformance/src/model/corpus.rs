@@ -55,7 +55,7 @@ async fn replay(env: Env, text: &str) {
     if let Err(failure) = attempt(&env, &sequence.actions, true).await {
         panic!(
             "{}\n\nthe sequence is in the corpus because: {}",
-            told(&sequence.actions, &failure),
+            told("driver and model differ", &sequence.actions, &failure),
             sequence.about
         );
     }

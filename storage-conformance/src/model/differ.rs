@@ -1,80 +1,102 @@
 //! Several drivers side by side, each against each: what the model does not see cannot hide behind it.
 //!
 //! Every answer is compared with the model, as in a model run. Beside that all drivers must refuse alike, in every field of the
-//! error; the cursors of one must be good on another where they hold no numbers, and refused where they do; and usages add up.
+//! error; a cursor of one must be good on another where it holds no numbers, and refused where it does; and usages add up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use storage_api::{
-    Capability, Count, Cursor, Direction, ErrorKind, KeyRange, ListRequest, Page,
-    Result as ApiResult, ScanRequest, States, StorageBackend, Timestamp, Usage,
-};
+use storage_api::{Capability, Usage};
+use storage_model::Model;
 
 use super::action::Action;
-use super::generate::{NAMESPACES, actions};
+use super::exchange::exchange_cursors;
+use super::generate::actions;
 use super::numbers::Mismatch;
 use super::shrink::{Attempts, shrink};
-use super::world::{World, namespace};
-use super::{ACTIONS, Failure, told};
+use super::world::{Refusal, World};
+use super::{ACTIONS, COMPARED_EVERY, Failure, ended, told};
 use crate::harness::{Harness, Spot};
 
-/// Does the sequence of a seed on all drivers. `Err` tells the shrunk sequence, and what two of them answered.
+/// Does the sequence of a seed on all drivers. `Err` tells the shrunk sequence, and what they answered.
 pub(crate) async fn run_seed(drivers: &[Arc<dyn Harness>], seed: u64) -> Result<(), String> {
-    let drivers = Drivers(drivers);
+    let drivers = Drivers(drivers.to_vec());
     let actions = actions(seed, ACTIONS);
-    let Err(failure) = drivers.attempt(&actions).await else {
+    let Err(failure) = drivers.compare(&actions, COMPARED_EVERY).await else {
         return Ok(());
     };
     let shrunk = shrink(&drivers, &actions[..failure.actions]).await;
     let (shrunk, failure) = shrunk.unwrap_or((actions, failure));
-    Err(told(&shrunk, &failure))
+    Err(told("drivers differ", &shrunk, &failure))
 }
 
-struct Drivers<'a>(&'a [Arc<dyn Harness>]);
+#[derive(Clone)]
+struct Drivers(Vec<Arc<dyn Harness>>);
 
-impl Attempts for Drivers<'_> {
+impl Attempts for Drivers {
     async fn attempt(&self, actions: &[Action]) -> Result<(), Failure> {
-        let mut done = 0;
-        let found = self.attempt_all(actions, &mut done).await;
-        found.map_err(|mismatch| Failure {
-            actions: done,
-            mismatch,
-            trace: Vec::new(),
-        })
+        self.compare(actions, 1).await
     }
 }
 
-impl Drivers<'_> {
-    async fn attempt_all(&self, actions: &[Action], done: &mut usize) -> Result<(), Mismatch> {
-        // Reopening is left out where one of them forgets.
-        let can_reopen = self
-            .0
-            .iter()
-            .all(|harness| harness.claims().has(Capability::Reopen));
-        // Behind the worlds, so that the directories go after them.
+impl Drivers {
+    /// Does the actions on fresh places, and looks at everything after every so many.
+    async fn compare(&self, actions: &[Action], looked_every: usize) -> Result<(), Failure> {
+        let done = Arc::new(AtomicUsize::new(0));
+        let (drivers, actions, counter) = (self.clone(), actions.to_vec(), done.clone());
+        // As a task of its own, so that a driver that panics is a failure like any other.
+        let task =
+            tokio::spawn(
+                async move { drivers.compare_all(&actions, looked_every, &counter).await },
+            );
+        let actions = || done.load(Ordering::Relaxed);
+        match task.await {
+            Ok(compared) => compared.map_err(|mismatch| Failure {
+                actions: actions(),
+                mismatch,
+                trace: Vec::new(),
+            }),
+            Err(error) => Err(ended(error, actions())),
+        }
+    }
+
+    async fn compare_all(
+        &self,
+        actions: &[Action],
+        looked_every: usize,
+        done: &AtomicUsize,
+    ) -> Result<(), Mismatch> {
+        // Before the worlds, so that the directories go after them.
         let spots: Vec<_> = self.0.iter().map(|_| Spot::new("differential")).collect();
         let mut worlds = Vec::new();
         for (harness, spot) in self.0.iter().zip(&spots) {
-            let place = harness.provision(spot).await;
-            let place = place.map_err(|error| format!("cannot provision a place: {error}"))?;
-            let backend = place.open().await;
-            let backend = backend.map_err(|error| format!("cannot open a fresh place: {error}"))?;
-            worlds.push(World::new(place, backend, can_reopen, true));
+            worlds.push(world(&**harness, spot).await?);
         }
         for action in actions {
-            *done += 1;
+            let is_looked_at =
+                (done.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(looked_every);
+            let mut wrong = Vec::new();
             for (index, world) in worlds.iter_mut().enumerate() {
-                let applied = world.apply(action).await;
-                applied.map_err(|why| format!("{}: {why}", self.name(index)))?;
+                wrong.push(world.apply(action).await.err());
+                if is_looked_at && wrong[index].is_none() {
+                    self.as_the_model(index, world.compare().await)?;
+                }
             }
-            self.refuse_alike(&worlds)?;
+            self.all_as_the_model(wrong)?;
+            // A driver that forgets does not reopen with the others.
+            let refusals = worlds.iter_mut().map(|world| world.refusals.split_off(0));
+            if *action == Action::Reopen {
+                refusals.for_each(drop);
+            } else {
+                self.refuse_alike(&refusals.collect::<Vec<_>>())?;
+            }
         }
         for (index, world) in worlds.iter_mut().enumerate() {
-            let compared = world.compare().await;
-            compared.map_err(|why| format!("{}, at the end: {why}", self.name(index)))?;
+            self.as_the_model(index, world.compare().await)?;
             let usage = world.driver.usage().await;
             let usage = usage.map_err(|error| format!("{}: {error}", self.name(index)))?;
-            adds_up(&usage).map_err(|why| format!("{}: {why}", self.name(index)))?;
+            adds_up(&usage, stores_bytes(&world.model))
+                .map_err(|why| format!("{}: {why}", self.name(index)))?;
         }
         for (index, one) in worlds.iter().enumerate() {
             for (other_index, other) in worlds.iter().enumerate() {
@@ -87,11 +109,10 @@ impl Drivers<'_> {
                 }
             }
         }
-        for world in worlds {
+        for (index, world) in worlds.iter().enumerate() {
             let closed = world.driver.close().await;
-            closed.map_err(|error| format!("close is refused: {error}"))?;
+            closed.map_err(|error| format!("{}: close is refused: {error}", self.name(index)))?;
         }
-        drop(spots);
         Ok(())
     }
 
@@ -99,143 +120,214 @@ impl Drivers<'_> {
         self.0[index].driver().name().to_owned()
     }
 
-    /// All have answered, or refused in the same way, to each call so far.
-    fn refuse_alike(&self, worlds: &[World]) -> Result<(), Mismatch> {
-        let Some((first, others)) = worlds.split_first() else {
+    fn as_the_model(&self, index: usize, compared: Result<(), Mismatch>) -> Result<(), Mismatch> {
+        compared.map_err(|why| format!("{}, afterwards: {why}", self.name(index)))
+    }
+
+    /// No driver differs from the model; else each says how.
+    fn all_as_the_model(&self, wrong: Vec<Option<Mismatch>>) -> Result<(), Mismatch> {
+        if wrong.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let told = wrong.into_iter().enumerate().map(|(index, wrong)| {
+            let told = wrong.unwrap_or_else(|| "as the model".to_owned());
+            format!("{}: {told}", self.name(index))
+        });
+        Err(told.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// All have answered, or refused in the same way, to each call.
+    fn refuse_alike(&self, said: &[Vec<Option<Refusal>>]) -> Result<(), Mismatch> {
+        let Some((first, others)) = said.split_first() else {
             return Ok(());
         };
         for (index, other) in others.iter().enumerate() {
-            let pairs = first.refusals.iter().zip(&other.refusals);
-            let Some(call) = pairs.into_iter().position(|(one, other)| one != other) else {
-                continue;
-            };
-            let shown = |world: &World| {
-                let trace = world.trace.as_ref().and_then(|trace| trace.get(call));
-                let trace = trace.cloned().unwrap_or_default();
-                format!("{trace}\n    {:?}", world.refusals[call])
-            };
-            return Err(format!(
-                "the refusals differ\n  {}: {}\n  {}: {}",
-                self.name(0),
-                shown(first),
-                self.name(index + 1),
-                shown(other)
-            ));
+            // Of one action, done by the same model: both were called as often.
+            for (one, other) in first.iter().zip(other) {
+                let is_alike = match (one, other) {
+                    (Some(one), Some(other)) => one.is_like(other),
+                    (one, other) => one.is_none() && other.is_none(),
+                };
+                if !is_alike {
+                    let told = |refusal: &Option<Refusal>| match refusal {
+                        Some(refusal) => refusal.to_string(),
+                        None => "answers".to_owned(),
+                    };
+                    return Err(format!(
+                        "they refuse in different ways\n  {}: {}\n  {}: {}",
+                        self.name(0),
+                        told(one),
+                        self.name(index + 1),
+                        told(other),
+                    ));
+                }
+            }
         }
         Ok(())
     }
 }
 
-/// USE-1: the parts are the whole, and no more than is allowed.
-fn adds_up(usage: &Usage) -> Result<(), Mismatch> {
+/// A fresh place of a driver, opened, beside a fresh model.
+async fn world(harness: &dyn Harness, spot: &Spot) -> Result<World, Mismatch> {
+    let trouble = |what: &str, error: storage_api::Error| {
+        format!("{}: {what}: {error}", harness.driver().name())
+    };
+    let place = harness.provision(spot).await;
+    let place = place.map_err(|error| trouble("cannot provision a place", error))?;
+    let backend = place.open().await;
+    let backend = backend.map_err(|error| trouble("cannot open a fresh place", error))?;
+    let can_reopen = harness.claims().has(Capability::Reopen);
+    Ok(World::new(place, backend, can_reopen, false))
+}
+
+/// Whether there are payloads or metadata.
+fn stores_bytes(model: &Model) -> bool {
+    let contents = model.contents();
+    let mut items = contents.partitions.iter().flat_map(|one| &one.items);
+    !contents.metadata.is_empty() || items.any(|item| item.record.view().payload_len() > 0)
+}
+
+/// USE-1: the parts are the whole, which is no more than is allowed, and not nothing where something is stored.
+fn adds_up(usage: &Usage, stores_bytes: bool) -> Result<(), Mismatch> {
     let sum: u64 = usage.parts.iter().map(|(_, bytes)| bytes).sum();
     let is_allowed = usage.allowed.is_none_or(|allowed| usage.used <= allowed);
-    if sum == usage.used && is_allowed {
+    if sum == usage.used && is_allowed && (sum > 0 || !stores_bytes) {
         Ok(())
     } else {
         Err(format!("the usage does not add up: {usage:?}"))
     }
 }
 
-/// Pages of one entry, with the cursors of the giver: the taker, which holds the same, goes on as with its own.
-async fn exchange_cursors(
-    giver: &dyn StorageBackend,
-    taker: &dyn StorageBackend,
-) -> Result<(), Mismatch> {
-    let one = Count::clamped(1);
-    let partitions = |backend, after: Option<Cursor>| async move {
-        let backend: &dyn StorageBackend = backend;
-        let page = backend.list_partitions(after.as_ref(), one).await;
-        names(page, |info| info.id.to_string())
-    };
-    same_way(giver, taker, partitions).await?;
-    let namespaces = |backend, after: Option<Cursor>| async move {
-        let backend: &dyn StorageBackend = backend;
-        let page = backend.namespaces(after.as_ref(), one).await;
-        names(page, ToString::to_string)
-    };
-    same_way(giver, taker, namespaces).await?;
-    for space in 0..NAMESPACES {
-        for direction in [Direction::Forward, Direction::Backward] {
-            let entries = |backend, after: Option<Cursor>| async move {
-                let backend: &dyn StorageBackend = backend;
-                let mut request = ScanRequest::new(namespace(space), KeyRange::all())
-                    .direction(direction)
-                    .entries_max(one);
-                request.after = after;
-                names(backend.scan(Timestamp::EPOCH, request).await, |entry| {
-                    entry.key.to_string()
-                })
-            };
-            same_way(giver, taker, entries).await?;
-        }
-    }
-    refuse_those_of_items(giver, taker).await
-}
-
-type Names = (Vec<String>, Option<Cursor>);
-
-fn names<T>(page: ApiResult<Page<T>>, name: impl Fn(&T) -> String) -> Result<Names, Mismatch> {
-    let page = page.map_err(|error| format!("refused: {error}"))?;
-    Ok((page.items.iter().map(name).collect(), page.next))
-}
-
-async fn same_way<'a, F>(
-    giver: &'a dyn StorageBackend,
-    taker: &'a dyn StorageBackend,
-    page: impl Fn(&'a dyn StorageBackend, Option<Cursor>) -> F,
-) -> Result<(), Mismatch>
-where
-    F: Future<Output = Result<Names, Mismatch>>,
-{
-    let mut after = None;
-    loop {
-        let (expected, next) = page(giver, after.clone()).await?;
-        let (found, found_next) = page(taker, after).await?;
-        if found != expected || next.is_some() != found_next.is_some() {
-            return Err(format!("it gives {found:?} instead of {expected:?}"));
-        }
-        after = next;
-        if after.is_none() {
-            return Ok(());
-        }
-    }
-}
-
-/// LIST-3: a cursor over items names its partition by the version of its creation, which is each driver's own.
-async fn refuse_those_of_items(
-    giver: &dyn StorageBackend,
-    taker: &dyn StorageBackend,
-) -> Result<(), Mismatch> {
-    let told = |error| format!("a look is refused: {error}");
-    let partitions = giver.list_partitions(None, Count::MAX).await;
-    for info in partitions.map_err(told)?.items {
-        let request = ListRequest::by_id(States::ALL).items_max(Count::clamped(1));
-        let page = giver.list_items(&info.id, request.clone()).await;
-        let Some(cursor) = page.map_err(told)?.next else {
-            continue;
-        };
-        let same = taker.partition(&info.id).await.map_err(told)?;
-        let found = taker.list_items(&info.id, request.after(cursor)).await;
-        match found {
-            Ok(_) if same.created == info.created => {}
-            Err(error)
-                if same.created != info.created && error.kind() == ErrorKind::InvalidArgument => {}
-            found => {
-                return Err(format!(
-                    "in partition {}, created at {} there and at {} here: {found:?}",
-                    info.id, info.created, same.created
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use storage_api::*;
+
     use super::*;
+    use crate::harness::{DriverInfo, Place};
     use crate::reference::ReferenceHarness;
+
+    /// The reference driver, wrong in one way.
+    #[derive(Debug, Clone, Copy)]
+    enum Wrong {
+        Usage,
+        Object,
+        Cursor,
+        Panic,
+    }
+
+    #[async_trait]
+    impl Harness for Wrong {
+        fn driver(&self) -> DriverInfo {
+            DriverInfo::new("wrong", "1")
+        }
+
+        async fn provision(&self, spot: &Spot) -> Result<Box<dyn Place>> {
+            let place = ReferenceHarness::new().provision(spot).await?;
+            Ok(Box::new(WrongPlace(*self, place)))
+        }
+    }
+
+    struct WrongPlace(Wrong, Box<dyn Place>);
+
+    #[async_trait]
+    impl Place for WrongPlace {
+        async fn open(&self) -> Result<Arc<dyn StorageBackend>> {
+            let inner = self.1.open().await?;
+            Ok(Arc::new(WrongBackend {
+                wrong: self.0,
+                inner,
+            }))
+        }
+    }
+
+    #[derive(Debug)]
+    struct WrongBackend {
+        wrong: Wrong,
+        inner: Arc<dyn StorageBackend>,
+    }
+
+    #[async_trait]
+    impl ItemStore for WrongBackend {
+        forward_backend!(ItemStore => inner);
+    }
+
+    #[async_trait]
+    impl PartitionStore for WrongBackend {
+        forward_backend!(PartitionStore => inner, except [create_partition]);
+
+        async fn create_partition(
+            &self,
+            id: &PartitionId,
+            config: PartitionConfig,
+        ) -> Result<PartitionInfo> {
+            assert!(!matches!(self.wrong, Wrong::Panic), "a wrong driver");
+            self.inner.create_partition(id, config).await
+        }
+    }
+
+    #[async_trait]
+    impl MetadataStore for WrongBackend {
+        forward_backend!(MetadataStore => inner, except [namespaces, scan]);
+
+        /// A cursor that is wrong blames the backend, not the namespace or the argument.
+        async fn scan(&self, now: Timestamp, request: ScanRequest) -> Result<Page<MetadataEntry>> {
+            let scanned = self.inner.scan(now, request).await;
+            match self.wrong {
+                Wrong::Object => scanned.map_err(|error| {
+                    let words = "not this";
+                    Error::new(error.kind(), error.operation(), Object::Backend, words)
+                }),
+                _ => scanned,
+            }
+        }
+
+        /// Good by itself: its cursors are turned around on their way out, and back on their way in.
+        async fn namespaces(
+            &self,
+            after: Option<&Cursor>,
+            namespaces_max: Count,
+        ) -> Result<Page<Namespace>> {
+            let Wrong::Cursor = self.wrong else {
+                return self.inner.namespaces(after, namespaces_max).await;
+            };
+            let after = after.map(turned);
+            let mut page = self
+                .inner
+                .namespaces(after.as_ref(), namespaces_max)
+                .await?;
+            page.next = page.next.as_ref().map(turned);
+            Ok(page)
+        }
+    }
+
+    fn turned(cursor: &Cursor) -> Cursor {
+        Cursor::from_bytes(cursor.as_bytes().iter().rev().copied().collect::<Vec<_>>())
+    }
+
+    #[async_trait]
+    impl StorageBackend for WrongBackend {
+        forward_backend!(StorageBackend => inner, except [usage]);
+
+        async fn usage(&self) -> Result<Usage> {
+            let mut usage = self.inner.usage().await?;
+            if let Wrong::Usage = self.wrong {
+                usage.used += 1;
+            }
+            Ok(usage)
+        }
+    }
+
+    /// What the first of many seeds finds that finds something.
+    async fn found(wrong: Wrong) -> String {
+        let drivers: Vec<Arc<dyn Harness>> =
+            vec![Arc::new(ReferenceHarness::new()), Arc::new(wrong)];
+        for seed in 0..200 {
+            if let Err(found) = run_seed(&drivers, seed).await {
+                return found;
+            }
+        }
+        panic!("nothing is found of {wrong:?}");
+    }
 
     #[tokio::test]
     async fn a_driver_agrees_with_itself() {
@@ -247,5 +339,41 @@ mod tests {
         for seed in 0..10 {
             run_seed(&drivers, seed).await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_usage_that_does_not_add_up_is_found() {
+        let found = found(Wrong::Usage).await;
+
+        // It takes no action at all to see it.
+        let heading = "drivers differ after these actions:\n";
+        let rest = found.strip_prefix(heading).unwrap();
+        assert!(rest.contains("wrong: the usage does not add up"), "{found}");
+    }
+
+    #[tokio::test]
+    async fn another_object_of_an_error_is_found() {
+        let found = found(Wrong::Object).await;
+
+        assert!(found.contains("they refuse in different ways"), "{found}");
+        assert!(
+            found.contains("reference: cannot scan namespace"),
+            "{found}"
+        );
+        assert!(found.contains("wrong: cannot scan the backend"), "{found}");
+    }
+
+    #[tokio::test]
+    async fn a_cursor_of_another_form_is_found() {
+        let found = found(Wrong::Cursor).await;
+
+        assert!(found.contains("a cursor of reference on wrong"), "{found}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_found() {
+        let found = found(Wrong::Panic).await;
+
+        assert!(found.contains("a panic: a wrong driver"), "{found}");
     }
 }

@@ -9,6 +9,7 @@ mod committing;
 mod compare;
 mod corpus;
 mod differ;
+mod exchange;
 pub(crate) mod generate;
 mod numbers;
 mod restoring;
@@ -123,7 +124,7 @@ async fn run_seed(env: &Env, seed: u64) {
     let candidate = write_candidate(env, seed, &shrunk);
     panic!(
         "{}\n\nrepeat it with: STORAGE_MODEL_SEED={seed} {}\n{candidate}",
-        told(&shrunk, &failure),
+        told("driver and model differ", &shrunk, &failure),
         crate::run::command(env.case())
     );
 }
@@ -142,14 +143,19 @@ async fn attempt(env: &Env, actions: &[Action], is_traced: bool) -> Result<(), F
     let task = tokio::spawn(async move { attempt_all(&env, &actions, is_traced, &counter).await });
     match task.await {
         Ok(result) => result,
-        Err(error) => Err(Failure {
-            actions: done.load(Ordering::Relaxed),
-            mismatch: match error.try_into_panic() {
-                Ok(payload) => format!("a panic: {}", crate::run::panic_text(&*payload)),
-                Err(error) => format!("the task of the run ended: {error}"),
-            },
-            trace: Vec::new(),
-        }),
+        Err(error) => Err(ended(error, done.load(Ordering::Relaxed))),
+    }
+}
+
+/// The task of a run did not come to its end.
+fn ended(error: tokio::task::JoinError, actions: usize) -> Failure {
+    Failure {
+        actions,
+        mismatch: match error.try_into_panic() {
+            Ok(payload) => format!("a panic: {}", crate::run::panic_text(&*payload)),
+            Err(error) => format!("the task of the run ended: {error}"),
+        },
+        trace: Vec::new(),
     }
 }
 
@@ -193,8 +199,8 @@ async fn attempt_all(
 }
 
 /// The failing sequence, one action a line, with the driver's answers where they were traced.
-fn told(actions: &[Action], failure: &Failure) -> String {
-    let mut text = String::from("driver and model differ after these actions:\n");
+fn told(what: &str, actions: &[Action], failure: &Failure) -> String {
+    let mut text = format!("{what} after these actions:\n");
     for (index, action) in actions.iter().enumerate() {
         let line = serde_json::to_string(action).unwrap_or_else(|_| format!("{action:?}"));
         let _ = writeln!(text, "  {:>3} {line}", index + 1);
@@ -345,7 +351,12 @@ mod tests {
         let (shrunk, failure) = shrink::shrink(&env, &actions).await.unwrap();
 
         // Something to be forgotten, and the chance to forget it.
-        assert_eq!(shrunk.len(), 2, "{}", told(&shrunk, &failure));
+        assert_eq!(
+            shrunk.len(),
+            2,
+            "{}",
+            told("they differ", &shrunk, &failure)
+        );
         assert_eq!(shrunk[1], Action::Reopen);
     }
 
