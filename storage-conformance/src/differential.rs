@@ -63,7 +63,9 @@ fn run_part(drivers: &[Arc<dyn Harness>], part: u64, name: &str) -> Result<(), F
         found.map_err(|found| {
             let names: Vec<_> = drivers.iter().map(|one| one.driver()).collect();
             let names: Vec<_> = names.iter().map(crate::DriverInfo::name).collect();
+            // With every feature, or some of the drivers may be missing.
             let command = crate::run::command(name);
+            let command = command.replacen(" --test ", " --all-features --test ", 1);
             format!(
                 "{found}\n\nthe drivers were {}\nrepeat it with: STORAGE_DIFFERENTIAL_SEED={seed} {command}",
                 names.join(", ")
