@@ -71,12 +71,18 @@ impl Partition {
     }
 
     /// Tells the budget what is taken now. Without a limit nobody asks.
+    #[inline]
     pub(crate) fn settle(&mut self) {
         if self.budget.limit().is_some() {
-            let charge = self.charge();
-            self.budget.settle(self.charged, charge);
-            self.charged = charge;
+            self.settle_charge();
         }
+    }
+
+    #[inline(never)]
+    fn settle_charge(&mut self) {
+        let charge = self.charge();
+        self.budget.settle(self.charged, charge);
+        self.charged = charge;
     }
 
     /// Fails, where that is looked at, if more was taken than had been set aside.

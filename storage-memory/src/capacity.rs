@@ -4,9 +4,17 @@ use std::collections::BTreeSet;
 
 use storage_api::{ItemEntry, Operation, Result, SealedBatch};
 
-use crate::numbers::Sequence;
 use crate::partition::Partition;
 use crate::slot::Slot;
+
+impl Partition {
+    /// Whether it has room for that many items whatever they are: it has no limits of its own, and numbers are left.
+    pub(crate) fn takes_any(&self, items: usize) -> bool {
+        let config = &self.info.config;
+        let is_limited = config.items_max() != 0 || config.bytes_max() != 0;
+        !is_limited && self.ids.has(items) && self.positions.has(items)
+    }
+}
 
 /// What a partition will hold when the steps looked at so far have applied, none of which has yet.
 #[derive(Debug)]
@@ -55,10 +63,7 @@ impl<'a> Forecast<'a> {
 
     /// A batch will be produced: `CapacityExceeded` where the part of it that is no duplicate has no room.
     pub(crate) fn produce(&mut self, operation: Operation, batch: &'a SealedBatch) -> Result<()> {
-        let config = &self.partition.info.config;
-        let is_limited = config.items_max() != 0 || config.bytes_max() != 0;
-        let has_numbers = |numbers: Sequence| numbers.has(self.new + batch.len());
-        if !is_limited && has_numbers(self.partition.ids) && has_numbers(self.partition.positions) {
+        if self.partition.takes_any(self.new + batch.len()) {
             self.new += batch.len();
             return Ok(());
         }

@@ -143,6 +143,7 @@ impl Leases {
         number
     }
 
+    #[inline]
     pub(crate) fn get(&self, grant: u32) -> &Grant {
         let grant = self.grants.get(grant);
         grant.expect("a leased item keeps its grant")

@@ -459,6 +459,7 @@ impl Partition {
 }
 
 /// Whether an item is leased as a receipt says.
+#[inline]
 pub(crate) fn expect_lease(
     leases: &Leases,
     slot: &Slot,

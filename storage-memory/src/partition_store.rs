@@ -131,9 +131,20 @@ impl PartitionStore for MemoryBackend {
         now: Timestamp,
         items_max: Count,
     ) -> Result<Maintained> {
-        self.change(Operation::Maintain, id, |partition, _| {
-            partition.maintain(now, items_max)
-        })
+        // It comes before every lease, and mostly finds nothing to do.
+        let idle = self.look(Operation::Maintain, id, |partition| {
+            partition.maintain_nothing(now)
+        })?;
+        match idle {
+            Some(next_due) => {
+                let mut maintained = Maintained::default();
+                maintained.next_due = next_due;
+                Ok(maintained)
+            }
+            None => self.change(Operation::Maintain, id, |partition, _| {
+                partition.maintain(now, items_max)
+            }),
+        }
     }
 
     async fn watch(&self, id: &PartitionId) -> Result<Signal> {

@@ -228,21 +228,27 @@ impl Ready {
         index.ok().map(|index| &self.lanes[index])
     }
 
+    #[inline]
     fn lane_mut(&mut self, priority: u8) -> &mut Lane {
         let index = self
             .lanes
             .binary_search_by_key(&priority, |lane| lane.priority);
         let index = index.unwrap_or_else(|index| {
-            let lane = Lane {
-                priority,
-                fifo: VecDeque::new(),
-                back: Sorted::default(),
-                items: 0,
-            };
-            self.lanes.insert(index, lane);
+            self.make_lane(index, priority);
             index
         });
         &mut self.lanes[index]
+    }
+
+    #[cold]
+    fn make_lane(&mut self, index: usize, priority: u8) {
+        let lane = Lane {
+            priority,
+            fifo: VecDeque::new(),
+            back: Sorted::default(),
+            items: 0,
+        };
+        self.lanes.insert(index, lane);
     }
 }
 
@@ -316,23 +322,28 @@ impl Lane {
             self.fifo.shrink_to(self.fifo.len() * 2);
         }
         if self.fifo.len() as u64 > self.items + self.items / 4 + 64 {
-            let runs = std::mem::take(&mut self.fifo);
-            for run in runs {
-                for step in 0..run.len {
-                    let (position, id) = (run.position + step, run.id + step);
-                    if !is_ready((position, id)) || self.back.get(&position) == Some(&id) {
-                        continue;
+            self.drop_stale(is_ready);
+        }
+    }
+
+    #[cold]
+    fn drop_stale(&mut self, is_ready: impl Fn(Stand) -> bool) {
+        let runs = std::mem::take(&mut self.fifo);
+        for run in runs {
+            for step in 0..run.len {
+                let (position, id) = (run.position + step, run.id + step);
+                if !is_ready((position, id)) || self.back.get(&position) == Some(&id) {
+                    continue;
+                }
+                match self.fifo.back_mut() {
+                    Some(last) if last.end() == position && last.id + last.len == id => {
+                        last.len += 1;
                     }
-                    match self.fifo.back_mut() {
-                        Some(last) if last.end() == position && last.id + last.len == id => {
-                            last.len += 1;
-                        }
-                        _ => self.fifo.push_back(Run {
-                            position,
-                            id,
-                            len: 1,
-                        }),
-                    }
+                    _ => self.fifo.push_back(Run {
+                        position,
+                        id,
+                        len: 1,
+                    }),
                 }
             }
         }

@@ -54,23 +54,34 @@ impl<T> Default for Slab<T> {
     reason = "a place of a page is below 256, and there are fewer than 2^24 pages"
 )]
 impl<T> Slab<T> {
+    #[inline]
     pub(crate) fn get(&self, number: u32) -> Option<&T> {
         let page = self.pages.get(number as usize / PAGE_PLACES)?.as_ref()?;
         match page.values.get(number as usize % PAGE_PLACES) {
             Some(value) => value.as_ref(),
-            None => self.folded.get(&number),
+            None => self.get_folded(number),
         }
     }
 
+    // Out of line, as almost no value is folded: the search of a tree would keep the callers from being inlined.
+    #[cold]
+    fn get_folded(&self, number: u32) -> Option<&T> {
+        self.folded.get(&number)
+    }
+
+    #[cold]
+    fn get_folded_mut(&mut self, number: u32) -> Option<&mut T> {
+        self.folded.get_mut(&number)
+    }
+
+    #[inline]
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
-        let page = self
-            .pages
-            .get_mut(number as usize / PAGE_PLACES)?
-            .as_mut()?;
-        match page.values.get_mut(number as usize % PAGE_PLACES) {
-            Some(value) => value.as_mut(),
-            None => self.folded.get_mut(&number),
+        let (index, place) = (number as usize / PAGE_PLACES, number as usize % PAGE_PLACES);
+        let len = self.pages.get(index)?.as_ref()?.values.len();
+        if place >= len {
+            return self.get_folded_mut(number);
         }
+        self.pages[index].as_mut()?.values[place].as_mut()
     }
 
     pub(crate) fn insert(&mut self, value: T) -> u32 {
@@ -124,6 +135,7 @@ impl<T> Slab<T> {
         Some(removed)
     }
 
+    #[cold]
     fn remove_folded(&mut self, number: u32) -> Option<T> {
         let (_, removed) = self.folded.remove(&number)?;
         let index = number as usize / PAGE_PLACES;

@@ -115,12 +115,29 @@ fn index_of(id: u64) -> usize {
 }
 
 impl Slots {
+    #[inline]
     pub(crate) fn get(&self, id: u64) -> Option<&Slot> {
         let found = self.chunk(id / CHUNK_SLOTS).and_then(|chunk| chunk.get(id));
         if found.is_none() && !self.stragglers.is_empty() {
-            return self.stragglers.get(&id);
+            return self.straggler(id);
         }
         found
+    }
+
+    // Out of line, as few ids are looked for there: the search of a tree would keep the callers from being inlined.
+    #[cold]
+    fn straggler(&self, id: u64) -> Option<&Slot> {
+        self.stragglers.get(&id)
+    }
+
+    #[cold]
+    fn far_chunk(&self, number: u64) -> Option<&Chunk> {
+        self.far.get(&number).map(Box::as_ref)
+    }
+
+    #[cold]
+    fn far_chunk_mut(&mut self, number: u64) -> Option<&mut Chunk> {
+        self.far.get_mut(&number).map(Box::as_mut)
     }
 
     /// Changes a slot and answers what the change answers; `None` where there is none.
@@ -249,13 +266,19 @@ impl Slots {
                 self.remove_chunk(number);
             } else if live == SPARSE_SLOTS && !chunk.is_sparse {
                 chunk.is_sparse = true;
-                self.sparse.push_back(number);
-                self.fold_sparse(SPARSE_CHUNKS_MAX);
+                self.note_sparse(number);
             }
         }
         Ok(Some(removed))
     }
 
+    #[cold]
+    fn note_sparse(&mut self, number: u64) {
+        self.sparse.push_back(number);
+        self.fold_sparse(SPARSE_CHUNKS_MAX);
+    }
+
+    #[cold]
     fn remove_straggler<E>(
         &mut self,
         id: u64,
@@ -375,23 +398,26 @@ impl Slots {
         self.sparse.shrink_to_fit();
     }
 
+    #[inline]
     fn chunk(&self, number: u64) -> Option<&Chunk> {
         let index = usize::try_from(number.wrapping_sub(self.first)).ok()?;
         match self.window.get(index) {
             Some(chunk) => chunk.as_deref(),
-            None => self.far.get(&number).map(Box::as_ref),
+            None => self.far_chunk(number),
         }
     }
 
+    #[inline]
     fn chunk_mut(&mut self, number: u64) -> Option<&mut Chunk> {
         let index = usize::try_from(number.wrapping_sub(self.first)).ok()?;
-        match self.window.get_mut(index) {
-            Some(chunk) => chunk.as_deref_mut(),
-            None => self.far.get_mut(&number).map(Box::as_mut),
+        if index >= self.window.len() {
+            return self.far_chunk_mut(number);
         }
+        self.window[index].as_deref_mut()
     }
 
     /// The chunk of a number, made if there is none.
+    #[inline]
     fn chunk_for(&mut self, number: u64) -> &mut Chunk {
         if self.chunk(number).is_none() {
             self.make_chunk(number);
@@ -399,6 +425,7 @@ impl Slots {
         self.chunk_mut(number).expect("the chunk is there or made")
     }
 
+    #[cold]
     fn make_chunk(&mut self, number: u64) {
         let end = self.first + self.window.len() as u64;
         if !(self.first..end).contains(&number) {
@@ -469,6 +496,7 @@ impl Slots {
         }
     }
 
+    #[cold]
     fn remove_chunk(&mut self, number: u64) {
         let index = usize::try_from(number.wrapping_sub(self.first)).unwrap_or(usize::MAX);
         let removed = match self.window.get_mut(index) {

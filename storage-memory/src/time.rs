@@ -22,15 +22,16 @@ enum What {
 }
 
 impl Partition {
-    /// Handles what is due, the earliest first. With nothing due it looks at the heads of the orders and is done.
-    pub(crate) fn maintain(&mut self, now: Timestamp, items_max: Count) -> Result<Maintained> {
+    /// When something is due next, where nothing is now; `None` where there is something to handle.
+    pub(crate) fn maintain_nothing(&self, now: Timestamp) -> Result<Option<Option<Timestamp>>> {
         self.refuse_in(Operation::Maintain, &[Mode::Frozen])?;
         let next_due = self.next_due();
-        if next_due.is_none_or(|at| at > now) {
-            let mut done = Maintained::default();
-            done.next_due = next_due;
-            return Ok(done);
-        }
+        Ok(next_due.is_none_or(|at| at > now).then_some(next_due))
+    }
+
+    /// Handles what is due, the earliest first.
+    pub(crate) fn maintain(&mut self, now: Timestamp, items_max: Count) -> Result<Maintained> {
+        self.refuse_in(Operation::Maintain, &[Mode::Frozen])?;
         let due = self.first_due(now, items_max.get());
         self.expect_positions(Operation::Maintain, due.len())?;
         let mut done = Maintained::default();

@@ -298,6 +298,34 @@ fn a_shallow_queue_worked_off_in_order_copies_nothing_either() {
 }
 
 #[test]
+fn a_cycle_of_single_calls_allocates_a_batch_three_futures_and_an_answer() {
+    let _alone = alone();
+    let place = Place::new();
+    place.produce(5000, |_| 100);
+    let cycles = 10_000;
+
+    let before = ALLOCATOR.stats();
+    for _ in 0..cycles {
+        let mut batch = ItemBatch::new();
+        batch.push(NewItem::new(&[7; 100])).unwrap();
+        done(place.backend.produce(&place.home, batch.seal(NOW))).unwrap();
+        let receipts = place.lease(1).receipts();
+        place.complete(receipts);
+    }
+    let stats = ALLOCATOR.stats();
+
+    // A chunk and a segment for a thousand items and more, too.
+    let spare = cycles / 100;
+    let allocations = stats.allocations - before.allocations;
+    let reallocations = stats.reallocations - before.reallocations;
+    assert!(
+        allocations <= 5 * cycles + spare,
+        "{allocations} in {cycles} cycles"
+    );
+    assert!(reallocations <= spare, "{reallocations} in {cycles} cycles");
+}
+
+#[test]
 fn a_thousand_instances_take_kilobytes_each() {
     let _alone = alone();
     let before = live_bytes();

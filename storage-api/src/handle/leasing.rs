@@ -155,9 +155,9 @@ impl Partition {
             let now = self.storage().now();
             self.maintain_before(now).await?;
             let request = options.request(now, items_max);
-            let batch = self.backend().lease(self.id(), request).await?;
-            if !batch.is_empty() || options.wait.is_zero() {
-                return Ok(batch);
+            let leased = self.backend().lease(self.id(), request).await;
+            if options.wait.is_zero() || !leased.as_ref().is_ok_and(LeasedBatch::is_empty) {
+                return leased;
             }
             let until = now.saturating_add(options.wait);
             self.lease_until(until, items_max, &options).await

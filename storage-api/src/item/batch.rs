@@ -267,6 +267,9 @@ impl ItemBatch {
 
         if !self.is_empty() {
             self.starts.push(self.buffer.len() as u32);
+        } else if self.buffer.capacity() == 0 {
+            // Mostly the only item; a new buffer costs less than one that grows.
+            self.buffer = Vec::with_capacity(record::HEAD_BYTES + item.payload.len());
         }
         record::encode(
             &Fields {
