@@ -517,6 +517,37 @@ mod tests {
     }
 
     #[test]
+    fn the_space_of_a_few_large_rows_is_given_back_across_a_reopening() {
+        for is_run in [true, false] {
+            let scratch = tempfile::tempdir().unwrap();
+            let engine = open(scratch.path());
+            let fresh = engine.disk_bytes().unwrap();
+            let ids = || (0..100_u64).map(|id| if is_run { id } else { 2 * id });
+            for id in ids() {
+                let mut batch = WriteBatch::new();
+                batch.put(Keyspace::Bodies, &body(1, id), &[7; 100_000]);
+                engine.write(batch).unwrap();
+            }
+            engine.close().unwrap();
+            let engine = open(scratch.path());
+            let peak = engine.disk_bytes().unwrap();
+            // What removes them takes next to nothing in the log.
+            let mut batch = WriteBatch::new();
+            ids().for_each(|id| batch.delete(Keyspace::Bodies, &body(1, id)));
+            engine.write(batch).unwrap();
+
+            engine.reclaim(true).unwrap();
+
+            let after = engine.disk_bytes().unwrap();
+            assert!(peak > 9_000_000, "{peak}");
+            assert!(
+                after <= fresh + (256 << 10),
+                "run {is_run}: {fresh} new, {peak} at the peak, {after} after"
+            );
+        }
+    }
+
+    #[test]
     fn the_space_of_what_has_gone_is_given_back() {
         let scratch = tempfile::tempdir().unwrap();
         let engine = open(scratch.path());

@@ -35,6 +35,15 @@ const ROWS_RATIO: u64 = 4;
 
 const TABLE_PROPERTIES: &str = "rocksdb.aggregated-table-properties";
 const TABLE_BYTES: &str = "rocksdb.live-sst-files-size";
+/// What is not in tables yet: in the memtable that is written, and in those that wait to become tables.
+const MEMTABLE_ENTRIES: [&str; 2] = [
+    "rocksdb.num-entries-active-mem-table",
+    "rocksdb.num-entries-imm-mem-tables",
+];
+const MEMTABLE_TOMBSTONES: [&str; 2] = [
+    "rocksdb.num-deletes-active-mem-table",
+    "rocksdb.num-deletes-imm-mem-tables",
+];
 
 const HIDDEN: u8 = 0;
 const RANGE: u8 = 1;
@@ -134,8 +143,8 @@ pub(crate) fn collect(opened: &Opened, log_bytes: u64, is_idle: bool) -> KvResul
             true => opened.hidden.get(space),
             false => 0,
         };
-        let tables = Tables::of(opened, space)?;
-        if tables.bytes >= bytes_min && tables.are_mostly_garbage(hidden) {
+        let contents = Contents::of(opened, space)?;
+        if contents.table_bytes >= bytes_min && contents.are_mostly_garbage(hidden) {
             merge(opened, space, None)?;
             opened.hidden.forget(opened, space, hidden)?;
         }
@@ -179,7 +188,7 @@ fn collect_ranges(opened: &Opened, is_idle: bool) -> KvResult<()> {
     Ok(())
 }
 
-/// Merges the tables of a keyspace, or of a range of it; until then everybody else goes on.
+/// Merges the tables of a keyspace, or of a range of it, and what is in memory with them; until then everybody else goes on.
 fn merge(opened: &Opened, space: Keyspace, range: Option<&RangeDelete>) -> KvResult<()> {
     let mut options = CompactOptions::default();
     options.set_exclusive_manual_compaction(false);
@@ -194,41 +203,52 @@ fn merge(opened: &Opened, space: Keyspace, range: Option<&RangeDelete>) -> KvRes
     Ok(())
 }
 
-/// What lies in the tables of a keyspace.
+/// What lies in a keyspace. A few tombstones that are still in memory may hide large tables, and no log grows from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tables {
-    bytes: u64,
-    /// Rows and tombstones.
+struct Contents {
+    table_bytes: u64,
+    /// Rows and tombstones, wherever they are.
     entries: u64,
+    /// Of those in memory only the tombstones of single rows are told.
     tombstones: u64,
+    /// Those of `entries` that are in memory.
+    memtable_entries: u64,
 }
 
-impl Tables {
+impl Contents {
     fn of(opened: &Opened, space: Keyspace) -> KvResult<Self> {
         let family = opened.family(space)?;
         let database = &opened.database;
-        let bytes = database.property_int_value_cf(family, TABLE_BYTES);
+        let number = |name: &str| {
+            let number = database.property_int_value_cf(family, name);
+            Ok(number.map_err(translate)?.unwrap_or(0))
+        };
+        let sum = |names: [&str; 2]| Ok(number(names[0])? + number(names[1])?);
         let properties = database.property_value_cf(family, TABLE_PROPERTIES);
         let properties = properties.map_err(translate)?.unwrap_or_default();
         let count = |name: &str| {
             let found = properties.split("; ").find_map(|it| it.strip_prefix(name));
-            found.and_then(|count| count.parse().ok())
+            found.and_then(|count| count.parse::<u64>().ok())
         };
         let counts = (count("# entries="), count("# deletions="));
         let (Some(entries), Some(tombstones)) = counts else {
             let reason = format!("RocksDB does not say what the tables of {space} hold");
             return Err(KvError::new(KvErrorKind::Unavailable, reason));
         };
+        let memtable_entries = sum(MEMTABLE_ENTRIES)?;
         Ok(Self {
-            bytes: bytes.map_err(translate)?.unwrap_or(0),
-            entries,
-            tombstones,
+            table_bytes: number(TABLE_BYTES)?,
+            entries: entries + memtable_entries,
+            tombstones: tombstones + sum(MEMTABLE_TOMBSTONES)?,
+            memtable_entries,
         })
     }
 
     /// A tombstone hides one row, as the core removes only what is there; those of runs hide so many more.
     fn are_mostly_garbage(self, hidden: u64) -> bool {
         let seen = self.entries.saturating_sub(2 * self.tombstones + hidden);
-        self.tombstones > 0 && seen * ROWS_RATIO <= self.entries
+        // Whether a tombstone in memory is that of a run is not told.
+        let has_tombstones = self.tombstones > 0 || (hidden > 0 && self.memtable_entries > 0);
+        has_tombstones && seen * ROWS_RATIO <= self.entries
     }
 }
