@@ -89,6 +89,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `STORAGE_HISTORY_RUNS` | how many histories a case makes; 100 where nothing is said |
+//! | `STORAGE_HISTORY_RUNS_STORED` | the same on drivers that claim `Verify`; 20 where nothing is said |
 //! | `STORAGE_HISTORY_FIRST_SEED` | the seed of the first; the others follow it; 0 where nothing is said |
 //! | `STORAGE_HISTORY_SEED` | only the history of that seed |
 //!

@@ -17,6 +17,8 @@ pub(crate) const CRASH_ROUNDS: Setting = Setting::new("STORAGE_CRASH_ROUNDS", 30
 
 /// Histories of each case about them.
 pub(crate) const HISTORY_RUNS: Setting = Setting::new("STORAGE_HISTORY_RUNS", 100);
+/// The same on drivers with stored bytes, where each history opens files and may wait for the disk.
+pub(crate) const HISTORY_RUNS_STORED: Setting = Setting::new("STORAGE_HISTORY_RUNS_STORED", 20);
 /// The seed of the first history; the others follow it.
 pub(crate) const HISTORY_FIRST_SEED: Setting = Setting::new("STORAGE_HISTORY_FIRST_SEED", 0);
 
@@ -32,6 +34,7 @@ const SETTINGS: &[Setting] = &[
     MODEL_FIRST_SEED,
     CRASH_ROUNDS,
     HISTORY_RUNS,
+    HISTORY_RUNS_STORED,
     HISTORY_FIRST_SEED,
     DIFFERENTIAL_RUNS,
     DIFFERENTIAL_FIRST_SEED,

@@ -85,6 +85,7 @@ const KINDS: &[Kind] = &[
                     seed.wrapping_mul(HISTORIES_OF_ROUND),
                 ),
                 ("STORAGE_HISTORY_RUNS", HISTORIES_OF_ROUND),
+                ("STORAGE_HISTORY_RUNS_STORED", HISTORIES_OF_ROUND),
             ])
         },
     },

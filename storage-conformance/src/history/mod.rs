@@ -77,7 +77,11 @@ async fn run(env: Env, manner: Manner) {
         return run_seed(&env, seed, manner).await;
     }
     let first = settings::HISTORY_FIRST_SEED.value();
-    let runs = settings::HISTORY_RUNS.value();
+    let runs = if env.claims().has(Capability::Verify) {
+        settings::HISTORY_RUNS_STORED.value()
+    } else {
+        settings::HISTORY_RUNS.value()
+    };
     for run in 0..runs {
         run_seed(&env, first.wrapping_add(run), manner).await;
     }
