@@ -18,6 +18,8 @@ pub struct Effort {
     pub is_shrunk: bool,
     /// How long a case may stand still before it counts as hanging.
     pub patience: Duration,
+    /// How long a case waits for a signal that must fire. It only ends a case that has failed already.
+    pub signal_patience: Duration,
 }
 
 impl Default for Effort {
@@ -27,6 +29,7 @@ impl Default for Effort {
             model_runs: None,
             is_shrunk: true,
             patience: run::PATIENCE,
+            signal_patience: run::SIGNAL_PATIENCE,
         }
     }
 }

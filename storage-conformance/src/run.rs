@@ -24,6 +24,8 @@ use crate::soak;
 
 /// How long a case may stand still before it counts as hanging.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a case waits for a signal.
+pub(crate) const SIGNAL_PATIENCE: Duration = Duration::from_secs(20);
 /// How often an ordinary case may use up the patience while it still makes calls. A long one may go on for ever.
 const PATIENCE_ROUNDS_MAX: u32 = 3;
 

@@ -51,12 +51,10 @@ pub(super) const CASES: &[Case] = cases![signals:
     a_release_wakes_a_consumer_that_sleeps ["WAKE-1", "RETRY-6"] .since(2),
 ];
 
-/// How long a case waits for a firing. The limit only ends a case that has failed already.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// The signal fires.
-async fn woken(signal: &mut Signal) {
-    let fired = tokio::time::timeout(PATIENCE, signal.fired()).await;
+async fn woken(env: &Env, signal: &mut Signal) {
+    let patience = env.effort().signal_patience;
+    let fired = tokio::time::timeout(patience, signal.fired()).await;
     assert!(
         fired.is_ok(),
         "nobody was woken: the signal did not fire for what was done"
@@ -69,7 +67,7 @@ async fn produce_wakes(env: Env) {
 
     part.produce(at(0), ["ready"]).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn produce_for_later_wakes(env: Env) {
@@ -79,7 +77,7 @@ async fn produce_for_later_wakes(env: Env) {
     part.produce(at(0), [NewItem::new("later").enqueue_at(at(9))])
         .await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn an_earlier_item_wakes_those_who_wait_for_a_later_one(env: Env) {
@@ -91,7 +89,7 @@ async fn an_earlier_item_wakes_those_who_wait_for_a_later_one(env: Env) {
     part.produce(at(0), [NewItem::new("earlier").enqueue_at(at(9))])
         .await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn release_wakes(env: Env) {
@@ -100,7 +98,7 @@ async fn release_wakes(env: Env) {
 
     stage.part.release([stage.leased[0]]).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn release_of_a_holder_wakes(env: Env) {
@@ -110,7 +108,7 @@ async fn release_of_a_holder_wakes(env: Env) {
     let holder: Holder = crate::change::holder();
     stage.part.release_holder(holder, 1).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn retry_now_wakes(env: Env) {
@@ -119,7 +117,7 @@ async fn retry_now_wakes(env: Env) {
 
     stage.part.retry(at(9), stage.leased[0], RetryTo::Now).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn retry_at_a_time_wakes(env: Env) {
@@ -130,7 +128,7 @@ async fn retry_at_a_time_wakes(env: Env) {
     let to = RetryTo::At(at(20));
     stage.part.retry(at(9), stage.leased[0], to).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn revive_wakes(env: Env) {
@@ -139,7 +137,7 @@ async fn revive_wakes(env: Env) {
 
     stage.part.revive([stage.dead[0]]).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn restore_wakes(env: Env) {
@@ -149,7 +147,7 @@ async fn restore_wakes(env: Env) {
     let item = whole(77, "restored", ready_at(77));
     part.restore(vec![item], Floors::none()).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn a_commit_that_produces_wakes(env: Env) {
@@ -164,7 +162,7 @@ async fn a_commit_that_produces_wakes(env: Env) {
     env.commit(request).await;
 
     for signal in &mut signals {
-        woken(signal).await;
+        woken(&env, signal).await;
     }
 }
 
@@ -176,7 +174,7 @@ async fn maintain_wakes_for_what_became_ready(env: Env) {
 
     part.maintain(at(9)).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn taking_a_lease_back_wakes(env: Env) {
@@ -185,7 +183,7 @@ async fn taking_a_lease_back_wakes(env: Env) {
 
     stage.part.maintain(at(500)).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn a_lease_wakes_for_its_deadline(env: Env) {
@@ -195,7 +193,7 @@ async fn a_lease_wakes_for_its_deadline(env: Env) {
 
     part.lease(at(0), at(10), 1).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn an_extension_to_an_earlier_time_wakes(env: Env) {
@@ -204,7 +202,7 @@ async fn an_extension_to_an_earlier_time_wakes(env: Env) {
 
     stage.part.extend([stage.leased[1]], at(30)).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn a_key_that_begins_to_linger_wakes(env: Env) {
@@ -217,7 +215,7 @@ async fn a_key_that_begins_to_linger_wakes(env: Env) {
 
     part.complete([receipt(&leased)]).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
     assert_eq!(part.stats().await.next_due, Some(at(50)));
 }
 
@@ -226,11 +224,11 @@ async fn a_ready_item_wakes_where_an_earlier_due_time_woke_before(env: Env) {
     let mut signal = part.watch().await;
     part.produce(at(0), [NewItem::new("soon").enqueue_at(at(1))])
         .await;
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 
     part.produce(at(0), ["ready"]).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn opening_a_partition_again_wakes(env: Env) {
@@ -242,7 +240,7 @@ async fn opening_a_partition_again_wakes(env: Env) {
 
     part.update(PartitionConfig::default()).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn deleting_a_partition_wakes(env: Env) {
@@ -251,7 +249,7 @@ async fn deleting_a_partition_wakes(env: Env) {
 
     part.delete().await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn closing_wakes(env: Env) {
@@ -259,7 +257,7 @@ async fn closing_wakes(env: Env) {
 
     env.close().await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn what_happens_between_a_look_and_a_wait_wakes(env: Env) {
@@ -271,7 +269,7 @@ async fn what_happens_between_a_look_and_a_wait_wakes(env: Env) {
         part.complete(receipts(&found)).await;
         part.produce(at(0), ["behind the look"]).await;
 
-        woken(&mut signal).await;
+        woken(&env, &mut signal).await;
     }
 }
 
@@ -284,7 +282,7 @@ async fn every_watcher_is_woken(env: Env) {
     part.produce(at(0), ["ready"]).await;
 
     for signal in [&mut first, &mut second, &mut third] {
-        woken(signal).await;
+        woken(&env, signal).await;
     }
 }
 
@@ -297,7 +295,7 @@ async fn a_wait_that_was_given_up_takes_no_firing_along(env: Env) {
 
     part.produce(at(0), ["ready"]).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn a_partition_made_again_wakes_its_own_watchers(env: Env) {
@@ -309,7 +307,7 @@ async fn a_partition_made_again_wakes_its_own_watchers(env: Env) {
 
     part.produce(at(0), ["ready"]).await;
 
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 }
 
 async fn a_missing_partition_cannot_be_watched(env: Env) {
@@ -325,18 +323,18 @@ async fn an_old_signal_wakes_whoever_waits_after_the_end(env: Env) {
 
     // Whoever waits for what is gone would wait for ever: each wait ends, and looking tells.
     for _ in 0..3 {
-        woken(&mut signal).await;
+        woken(&env, &mut signal).await;
     }
 }
 
 /// Completes items until it has had so many; waits when it finds none.
-async fn consume(part: Part, items: usize) {
+async fn consume(env: Env, part: Part, items: usize) {
     let mut signal = part.watch().await;
     let mut had = 0;
     while had < items {
         let leased = part.lease(at(0), at(1000), 7).await;
         if leased.is_empty() {
-            woken(&mut signal).await;
+            woken(&env, &mut signal).await;
             continue;
         }
         had += leased.len();
@@ -347,7 +345,7 @@ async fn consume(part: Part, items: usize) {
 async fn a_consumer_that_looks_then_waits_misses_nothing(env: Env) {
     const ITEMS: usize = 500;
     let part = env.partition("a").await;
-    let consumer = tokio::spawn(consume(part.clone(), ITEMS));
+    let consumer = tokio::spawn(consume(env.clone(), part.clone(), ITEMS));
 
     for number in 0..ITEMS {
         part.produce(at(0), ["item"]).await;
@@ -361,6 +359,7 @@ async fn a_consumer_that_looks_then_waits_misses_nothing(env: Env) {
 
 /// A consumer in a task of its own, which looks, sleeps while nothing is ready, and ends with the first item that it is given.
 struct Sleeper {
+    env: Env,
     consumer: JoinHandle<String>,
     /// Tells after each look that found nothing.
     looked: Arc<Notify>,
@@ -368,24 +367,31 @@ struct Sleeper {
 
 impl Sleeper {
     /// Returns when the consumer has looked and found nothing.
-    async fn sleeping(part: &Part) -> Self {
+    async fn sleeping(env: &Env, part: &Part) -> Self {
         let looked = Arc::new(Notify::new());
         let (part, looks) = (part.clone(), looked.clone());
+        let of_case = env.clone();
         let consumer = tokio::spawn(async move {
             let mut signal = part.watch().await;
             while part.stats().await.ready.items == 0 {
                 looks.notify_one();
-                woken(&mut signal).await;
+                woken(&of_case, &mut signal).await;
             }
             payload(&part.lease_one(at(1000), at(2000)).await)
         });
         looked.notified().await;
-        Self { consumer, looked }
+        let env = env.clone();
+        Self {
+            env,
+            consumer,
+            looked,
+        }
     }
 
     /// Returns when the consumer was woken and has found nothing again.
     async fn looked_again(&self) {
-        let looked = tokio::time::timeout(PATIENCE, self.looked.notified());
+        let patience = self.env.effort().signal_patience;
+        let looked = tokio::time::timeout(patience, self.looked.notified());
         looked.await.expect("the consumer was not woken");
     }
 
@@ -397,7 +403,7 @@ impl Sleeper {
 
 async fn a_scheduled_item_wakes_a_consumer_that_sleeps(env: Env) {
     let part = env.partition("a").await;
-    let sleeper = Sleeper::sleeping(&part).await;
+    let sleeper = Sleeper::sleeping(&env, &part).await;
 
     part.produce(at(0), [NewItem::new("x").enqueue_at(at(9))])
         .await;
@@ -410,7 +416,7 @@ async fn a_scheduled_item_wakes_a_consumer_that_sleeps(env: Env) {
 async fn an_expired_lease_wakes_a_consumer_that_sleeps(env: Env) {
     let part = env.partition("a").await;
     part.produce_leased(at(0), at(10), "x").await;
-    let sleeper = Sleeper::sleeping(&part).await;
+    let sleeper = Sleeper::sleeping(&env, &part).await;
 
     part.maintain(at(10)).await;
 
@@ -420,7 +426,7 @@ async fn an_expired_lease_wakes_a_consumer_that_sleeps(env: Env) {
 async fn a_retry_wakes_a_consumer_that_sleeps(env: Env) {
     let part = env.partition("a").await;
     let leased = part.produce_leased(at(0), at(10), "x").await;
-    let sleeper = Sleeper::sleeping(&part).await;
+    let sleeper = Sleeper::sleeping(&env, &part).await;
 
     part.retry(at(1), receipt(&leased), RetryTo::Now).await;
 
@@ -430,7 +436,7 @@ async fn a_retry_wakes_a_consumer_that_sleeps(env: Env) {
 async fn a_release_wakes_a_consumer_that_sleeps(env: Env) {
     let part = env.partition("a").await;
     let leased = part.produce_leased(at(0), at(10), "x").await;
-    let sleeper = Sleeper::sleeping(&part).await;
+    let sleeper = Sleeper::sleeping(&env, &part).await;
 
     part.release([receipt(&leased)]).await;
 
@@ -444,7 +450,7 @@ async fn another_opening_wakes(env: Env) {
 
     let sealed = batch(["from elsewhere"]).seal(at(0));
     other.produce(part.id(), sealed).await.expect("it is open");
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 
     let leased = part.lease_one(at(0), at(1000)).await;
     let mut signal = part.watch().await;
@@ -452,11 +458,11 @@ async fn another_opening_wakes(env: Env) {
     let retries = storage_api::Retries::one(retry);
     let retried = other.retry(part.id(), at(0), retries).await;
     retried.expect("it is open");
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
 
     let request = LeaseRequest::new(at(0), at(10), count(1));
     let mut signal = part.watch().await;
     other.lease(part.id(), request).await.expect("it is open");
-    woken(&mut signal).await;
+    woken(&env, &mut signal).await;
     other.close().await.expect("it closes");
 }
