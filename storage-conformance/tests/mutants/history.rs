@@ -1,6 +1,7 @@
 //! Mutants of concurrency: each call by itself is right, and two at once are not.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use storage_api::*;
@@ -250,19 +251,29 @@ wrong! {
 
 wrong! {
     /// See `checks_hold_before_the_writes`.
-    ChecksFirst
+    ChecksFirst { committed: AtomicU64 }
     StorageBackend [commit] {
         async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome> {
             if request.checks().is_empty() || request.writes().is_empty() {
-                return self.inner.commit(request).await;
+                let outcome = self.inner.commit(request).await;
+                self.committed.fetch_add(1, Ordering::AcqRel);
+                return outcome;
             }
+            let before = self.committed.load(Ordering::Acquire);
             let checks = part_of(&request, request.checks(), false, false);
             if let refused @ CommitOutcome::Refused(_) = self.inner.commit(checks).await? {
                 return Ok(refused);
             }
-            self.at.fire();
-            yield_now().await;
-            self.inner.commit(part_of(&request, &[], true, true)).await
+            // Until another commit has come in between, if one comes.
+            for _ in 0..300 {
+                yield_now().await;
+                if self.at.fired.fire_if(self.committed.load(Ordering::Acquire) != before) {
+                    break;
+                }
+            }
+            let outcome = self.inner.commit(part_of(&request, &[], true, true)).await;
+            self.committed.fetch_add(1, Ordering::AcqRel);
+            outcome
         }
     }
 }
