@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use storage_api::{
-    Capability, CommitOutcome, CompleteOutcome, DeleteOutcome, ErrorKind, KeyRange, NewItem,
+    Capability, CommitOutcome, CompleteOutcome, Count, DeleteOutcome, ErrorKind, KeyRange, NewItem,
     PartitionConfig, Receipt, ReleaseOutcome, RetryTo, Timestamp, Version,
 };
 
@@ -806,9 +806,15 @@ async fn a_closing_that_was_dropped_is_finished_by_the_next(env: Env) {
         let answer = polled_when_woken(backend.close(), polls).await;
 
         // Not applied, or applied, and that is settled: it does not become closed later.
+        let call = backend.list_partitions(None, Count::ONE).await;
         let first = View::look(&*backend).await;
         let second = View::look(&*backend).await;
         let told = format!("a closing dropped at poll {polls}");
+        assert_eq!(
+            call.is_ok(),
+            first.is_ok(),
+            "{told} was finished behind a later call: {call:?}, then {first:?}"
+        );
         match (&first, &second) {
             (Ok(first), Ok(second)) => {
                 assert_eq!(*first, View::of(&before), "{told}");
@@ -823,6 +829,9 @@ async fn a_closing_that_was_dropped_is_finished_by_the_next(env: Env) {
             _ => panic!("{told} was finished behind a later call: {first:?}, then {second:?}"),
         }
         backend.close().await.expect("every further close is ok");
+        let behind = View::look(&*backend).await;
+        let error = behind.expect_err("the next closing has closed it");
+        assert_eq!(error.kind(), ErrorKind::Closed, "{told}: {error}");
         drop(backend);
         if env.claims().has(Capability::Reopen) {
             env.reopen().await;

@@ -362,7 +362,10 @@ fn halves() -> Vec<Mutant> {
             "a_dropped_call_is_half_done",
             "A call waits between its items: dropped there, it has done half.",
             Halves::wrap,
-            &["concurrency::a_lease_that_was_dropped_is_taken_back"],
+            &[
+                "concurrency::a_lease_that_was_dropped_is_taken_back",
+                "concurrency::every_operation_may_be_dropped_at_every_poll",
+            ],
         ),
         Mutant::new(
             "a_dropped_call_goes_on",

@@ -25,6 +25,7 @@ mod capability;
 mod commit;
 mod concurrency;
 mod discover;
+mod dropped;
 mod durability;
 mod edited;
 mod errors;
@@ -78,6 +79,7 @@ fn mutants() -> Vec<Mutant> {
         errors::mutants(),
         signals::mutants(),
         concurrency::mutants(),
+        dropped::mutants(),
         capability::mutants(),
         persistent::mutants(),
         model::mutants(),
@@ -123,12 +125,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut trials = vec![
-        // Until the mutants of every area are there.
         Trial::test("every_case_fails_for_a_mutant", {
             let mutants = mutants.clone();
             move || every_case_fails_for_a_mutant(&mutants)
-        })
-        .with_ignored_flag(true),
+        }),
         Trial::test("the_page_is_current", {
             let mutants = mutants.clone();
             move || page::check(&mutants)
