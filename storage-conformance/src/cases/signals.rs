@@ -327,13 +327,14 @@ async fn an_old_signal_wakes_whoever_waits_after_the_end(env: Env) {
     }
 }
 
-/// Completes items until it has had so many; waits when it finds none.
-async fn consume(env: Env, part: Part, items: usize) {
+/// Completes items until it has had so many; waits when it finds none, and tells so.
+async fn consume(env: Env, part: Part, items: usize, found_none: Arc<Notify>) {
     let mut signal = part.watch().await;
     let mut had = 0;
     while had < items {
         let leased = part.lease(at(0), at(1000), 7).await;
         if leased.is_empty() {
+            found_none.notify_one();
             woken(&env, &mut signal).await;
             continue;
         }
@@ -345,7 +346,11 @@ async fn consume(env: Env, part: Part, items: usize) {
 async fn a_consumer_that_looks_then_waits_misses_nothing(env: Env) {
     const ITEMS: usize = 500;
     let part = env.partition("a").await;
-    let consumer = tokio::spawn(consume(env.clone(), part.clone(), ITEMS));
+    let found_none = Arc::new(Notify::new());
+    let consumer = consume(env.clone(), part.clone(), ITEMS, found_none.clone());
+    let consumer = tokio::spawn(consumer);
+    // A consumer that begins behind the last item would never have to wait.
+    found_none.notified().await;
 
     for number in 0..ITEMS {
         part.produce(at(0), ["item"]).await;
