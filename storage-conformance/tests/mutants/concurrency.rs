@@ -274,7 +274,14 @@ impl StorageBackend for Racing {
 
 wrong! {
     /// Applies the steps of a sound commit one after the other.
-    StepByStep
+    StepByStep { looks: AtomicU64, is_seen: AtomicBool }
+    PartitionStore [stats] {
+        async fn stats(&self, id: &PartitionId) -> Result<PartitionStats> {
+            let stats = self.inner.stats(id).await;
+            self.looks.fetch_add(1, Ordering::AcqRel);
+            stats
+        }
+    }
     StorageBackend [commit] {
         async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome> {
             let mut tried = Model::of(self.inner.contents());
@@ -291,7 +298,18 @@ wrong! {
                     committed.produced.extend(one.produced);
                 }
                 self.at.fire();
-                yield_now().await;
+                // Until somebody has looked at one partition and then at another, once; the first may have looked before.
+                let looks = self.looks.load(Ordering::Acquire);
+                for _ in 0..20_000 {
+                    yield_now().await;
+                    let since = self.looks.load(Ordering::Acquire) - looks;
+                    if since >= 4 {
+                        self.is_seen.store(true, Ordering::Release);
+                    }
+                    if self.is_seen.load(Ordering::Acquire) {
+                        break;
+                    }
+                }
             }
             if let CommitOutcome::Committed(one) = self.inner.commit(parts.request()).await? {
                 committed.version = one.version;
