@@ -1,7 +1,7 @@
 //! Mutants of concurrency: each call by itself is right, and two at once are not.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use storage_api::*;
@@ -265,7 +265,7 @@ wrong! {
                 return Ok(refused);
             }
             // Until another commit has come in between, if one comes.
-            for _ in 0..300 {
+            for _ in 0..3_000 {
                 yield_now().await;
                 if self.at.fired.fire_if(self.committed.load(Ordering::Acquire) != before) {
                     break;
@@ -280,11 +280,13 @@ wrong! {
 
 wrong! {
     /// See `entries_of_a_commit_are_written_one_by_one`.
-    OneByOne
+    OneByOne { looks: AtomicU64, is_seen: AtomicBool }
     StorageBackend [commit] {
         async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome> {
             let [_, rest @ ..] = request.writes() else {
-                return self.inner.commit(request).await;
+                let outcome = self.inner.commit(request).await;
+                self.looks.fetch_add(1, Ordering::AcqRel);
+                return outcome;
             };
             let mut first = part_of(&request, request.checks(), false, true);
             write(&mut first, &request.writes()[0]);
@@ -294,7 +296,17 @@ wrong! {
             };
             for next in rest {
                 self.at.fire();
-                yield_now().await;
+                // Until one of three readers has begun and ended its reads, once.
+                let looks = self.looks.load(Ordering::Acquire);
+                for _ in 0..3_000 {
+                    yield_now().await;
+                    if self.looks.load(Ordering::Acquire) - looks >= 7 {
+                        self.is_seen.store(true, Ordering::Release);
+                    }
+                    if self.is_seen.load(Ordering::Acquire) {
+                        break;
+                    }
+                }
                 let mut one = CommitRequest::new(request.now());
                 write(&mut one, next);
                 if let CommitOutcome::Committed(later) = self.inner.commit(one).await? {
