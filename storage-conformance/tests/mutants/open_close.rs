@@ -97,17 +97,32 @@ wrong! { SecondCloseFails { is_closed: AtomicBool } StorageBackend [close] {
     }
 }}
 
-wrong! { SecondCloseHurries { is_closing: AtomicBool } StorageBackend [close] {
-    async fn close(&self) -> Result<()> {
-        if self.at.fired.fire_if(self.is_closing.swap(true, Ordering::Relaxed)) {
-            return Ok(());
+wrong! {
+    /// Says that it is closed while it is not.
+    SecondCloseHurries { is_closing: AtomicBool, is_seen: AtomicBool }
+    PartitionStore [list_partitions] {
+        async fn list_partitions(&self, after: Option<&Cursor>, partitions_max: Count) -> Result<Page<PartitionInfo>> {
+            let page = self.inner.list_partitions(after, partitions_max).await;
+            self.is_seen.store(self.at.fired.times() > 0, Ordering::Relaxed);
+            page
         }
-        for _ in 0..50 {
-            yield_now().await;
-        }
-        self.inner.close().await
     }
-}}
+    StorageBackend [close] {
+        async fn close(&self) -> Result<()> {
+            if self.at.fired.fire_if(self.is_closing.swap(true, Ordering::Relaxed)) {
+                return Ok(());
+            }
+            // Until somebody who was told so has looked.
+            for _ in 0..100_000 {
+                if self.is_seen.load(Ordering::Relaxed) {
+                    break;
+                }
+                yield_now().await;
+            }
+            self.inner.close().await
+        }
+    }
+}
 
 wrong! {
     /// Tells statistics when it is closed.
@@ -170,10 +185,12 @@ wrong! {
     AcknowledgesAll { is_closing: AtomicBool }
     ItemStore [produce] {
         async fn produce(&self, partition: &PartitionId, batch: SealedBatch) -> Result<Produced> {
-            if self.at.fired.fire_if(self.is_closing.load(Ordering::Relaxed)) {
+            if self.is_closing.load(Ordering::Relaxed) {
                 yield_now().await;
                 self.inner.stats(partition).await?;
-                return Model::of(self.inner.contents()).produce(partition, batch);
+                let told = Model::of(self.inner.contents()).produce(partition, batch);
+                self.at.fire();
+                return told;
             }
             self.inner.produce(partition, batch).await
         }
@@ -205,7 +222,11 @@ wrong! {
             self.inner.produce(partition, batch).await
         }
         async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
-            for _ in 0..20 {
+            // Until it meets a closing, if one comes.
+            for _ in 0..100_000 {
+                if self.is_closing.load(Ordering::Relaxed) {
+                    break;
+                }
                 yield_now().await;
             }
             if self.at.fired.fire_if(self.is_closing.load(Ordering::Relaxed)) {
