@@ -113,7 +113,7 @@ wrong! {
                 return Ok(());
             }
             // Until somebody who was told so has looked.
-            for _ in 0..100_000 {
+            for _ in 0..3_000_000 {
                 if self.is_seen.load(Ordering::Relaxed) {
                     break;
                 }
@@ -199,7 +199,7 @@ wrong! {
         async fn close(&self) -> Result<()> {
             self.is_closing.store(true, Ordering::Relaxed);
             // Until somebody was told so.
-            for _ in 0..100_000 {
+            for _ in 0..3_000_000 {
                 if self.at.fired.times() > 0 {
                     break;
                 }
@@ -223,7 +223,7 @@ wrong! {
         }
         async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
             // Until it meets a closing, if one comes.
-            for _ in 0..100_000 {
+            for _ in 0..3_000_000 {
                 if self.is_closing.load(Ordering::Relaxed) {
                     break;
                 }
