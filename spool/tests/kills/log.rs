@@ -74,6 +74,14 @@ impl Log {
         }
     }
 
+    /// How many lines were begun in a round so far.
+    pub(crate) fn begun(&mut self, round: u64) -> u64 {
+        self.notes
+            .extend(self.lines.try_iter().map(|line| note(&line)));
+        let begun = |note: &&Note| note.round == round && !note.is_end;
+        self.notes.iter().filter(begun).count() as u64
+    }
+
     /// Everything that was written.
     pub(crate) fn close(mut self) -> Vec<Note> {
         const END: &str = "end";
