@@ -4,6 +4,7 @@
  * STORAGE_POWER_STORE  where its synced content is kept:
  *     <file>    the bytes of a file when it was last synced
  *     d<file>   the names in a directory when it was last synced: "f <file> <name>\0" or "d <file> <name>\0"
+ *     l<file>   is there if the length of the file was set since it was synced
  *     loaded    this code is at work
  * <file> is the number of the file and the time of its birth, because numbers are used again.
  *
@@ -64,7 +65,7 @@ static int name_of(int fd, const char *path, char *name) {
 }
 
 static int keep_file(int fd, off_t len) {
-    char link[40], name[NAME], now[BLOCK], before[BLOCK];
+    char link[40], name[NAME], length[NAME + 2], now[BLOCK], before[BLOCK];
     int from, to, is_kept = 0;
     if (!name_of(fd, "", name)) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -79,6 +80,8 @@ static int keep_file(int fd, off_t len) {
         if (pwrite(to, now, (size_t)found, at) != found) goto out;
     }
     is_kept = !ftruncate(to, len);
+    snprintf(length, sizeof length, "l%s", name);
+    unlinkat(store, length, 0);
 out:
     if (from >= 0) close(from);
     if (to >= 0) close(to);
@@ -127,6 +130,22 @@ static int keep(int fd, const char *function) {
     pthread_mutex_unlock(&keeping);
     return 0;
 }
+
+/* A length that was set is a single number, which reaches the disk wholly or not at all. */
+static int set_length(int fd, off_t len, const char *function) {
+    int (*real)(int, off_t) = (int (*)(int, off_t))dlsym(RTLD_NEXT, function);
+    char name[NAME], length[NAME + 2];
+    int done = real(fd, len);
+    if (!done && is_watched(fd) && name_of(fd, "", name)) {
+        snprintf(length, sizeof length, "l%s", name);
+        mark(length);
+    }
+    return done;
+}
+
+int ftruncate(int fd, off_t len) { return set_length(fd, len, "ftruncate"); }
+
+int ftruncate64(int fd, off64_t len) { return set_length(fd, len, "ftruncate64"); }
 
 int fsync(int fd) { return keep(fd, "fsync"); }
 

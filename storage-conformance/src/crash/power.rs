@@ -134,7 +134,8 @@ impl Synced {
             let is_same_file = key_of(&live).is_ok_and(|now| now == key);
             if let (true, Some(Some(bytes))) = (is_same_file, image.0.get_mut(&path)) {
                 let live = fs::read(live)?;
-                reach(bytes, &live, &mut written);
+                let is_length_set = self.store.join(format!("l{key}")).exists();
+                reach(bytes, &live, is_length_set, &mut written);
             }
         }
         image.put(&self.root)
@@ -142,7 +143,15 @@ impl Synced {
 }
 
 /// Writes the first of the bytes that differ into what was synced.
-fn reach(synced: &mut Vec<u8>, live: &[u8], written: &mut impl FnMut(usize) -> usize) {
+///
+/// A file that grows by what is appended may end anywhere. One whose length was set before it was written has either length.
+fn reach(
+    synced: &mut Vec<u8>,
+    live: &[u8],
+    is_length_set: bool,
+    written: &mut impl FnMut(usize) -> usize,
+) {
+    let synced_len = synced.len();
     let differs = |at: &usize| synced.get(*at) != live.get(*at);
     let changed: Vec<_> = (0..live.len()).filter(differs).collect();
     let reached = written(changed.len());
@@ -151,6 +160,9 @@ fn reach(synced: &mut Vec<u8>, live: &[u8], written: &mut impl FnMut(usize) -> u
             synced.resize(at + 1, 0);
         }
         synced[at] = live[at];
+    }
+    if is_length_set && synced.len() > synced_len {
+        synced.resize(live.len(), 0);
     }
 }
 
@@ -204,6 +216,19 @@ fn compile(directory: &Path) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_length_that_was_set_reaches_the_disk_wholly_or_not_at_all() {
+        let reached = |is_length_set, bytes| {
+            let mut synced = b"abc".to_vec();
+            reach(&mut synced, b"abcdefgh", is_length_set, &mut |_| bytes);
+            synced
+        };
+
+        assert_eq!(reached(true, 2), b"abcde\0\0\0");
+        assert_eq!(reached(true, 0), b"abc");
+        assert_eq!(reached(false, 2), b"abcde");
+    }
 
     #[test]
     fn what_was_not_synced_is_lost_but_for_its_beginning() {
