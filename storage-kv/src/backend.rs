@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
 use storage_api::{
     Capabilities, Capability, Cleared, CommitOutcome, CommitRequest, CompleteOutcome, Count,
     Cursor, DeleteOutcome, Descriptor, Durability, Error, ErrorKind, ExtendOutcome, Floors, Health,
@@ -16,7 +14,6 @@ use storage_api::{
     SealedBatch, Signal, States, StorageBackend, Timestamp, UpdateOutcome, Usage, Verify, Version,
     async_trait,
 };
-use tokio::sync::watch;
 
 use crate::catalog::encode_partition;
 use crate::counters::{Counters, Pair};
@@ -29,6 +26,9 @@ use crate::numbers::Number;
 use crate::partition::{Partition, PartitionState};
 use crate::place::Place;
 use crate::store::{DiskSpace, Level, Rows, Store};
+use crate::sync::Mutex;
+use crate::sync::awaited::watch;
+use crate::sync::thread::{self, JoinHandle};
 
 const NOT_DURABLE: &str = "the engine does not see to it that anything survives the loss of power; choose process-crash, or another driver";
 
@@ -181,7 +181,7 @@ impl<E: OrderedKv> KvBackend<E> {
             drop((kernel, held));
             closed.send_replace(Some(shut.err().map(|error| error.to_string())));
         };
-        let thread = std::thread::Builder::new().name("kv-close".to_owned());
+        let thread = thread::Builder::new().name("kv-close".to_owned());
         if let Err(error) = thread.spawn(close) {
             // Dropping the backend closes it then.
             let reason = format!("no thread could be started: {error}");
@@ -225,7 +225,7 @@ impl Held {
     }
 
     fn spawn(&self, name: &str, life: impl FnOnce() + Send + 'static) -> Result<()> {
-        let thread = std::thread::Builder::new().name(name.to_owned());
+        let thread = thread::Builder::new().name(name.to_owned());
         let thread = thread.spawn(life).map_err(|error| {
             let reason = format!("no thread could be started: {error}");
             Error::new(

@@ -14,6 +14,7 @@ use crate::metadata::{self, MetadataState};
 use crate::numbers::Number;
 use crate::partition::{CLOSED_TO_PRODUCE, LockedPartition, Partition, check_mode};
 use crate::store::{Level, Rows};
+use crate::sync::awaited::RwLockWriteGuard;
 use crate::work::{Stop, Work};
 
 /// The partitions of a commit, locked in the order of their ids. What is missing was not there when the locks were taken.
@@ -56,7 +57,7 @@ impl<E: OrderedKv> Kernel<E> {
     async fn metadata_for(
         &self,
         request: &CommitRequest,
-    ) -> Option<tokio::sync::RwLockWriteGuard<'_, MetadataState>> {
+    ) -> Option<RwLockWriteGuard<'_, MetadataState>> {
         if request.checks().is_empty() && request.writes().is_empty() {
             return None;
         }
@@ -84,7 +85,7 @@ impl<E: OrderedKv> Kernel<E> {
     fn try_commit(
         &self,
         request: &CommitRequest,
-        metadata: &mut Option<tokio::sync::RwLockWriteGuard<'_, MetadataState>>,
+        metadata: &mut Option<RwLockWriteGuard<'_, MetadataState>>,
         partitions: &mut LockedPartitions,
     ) -> Result<Result<Tried>, Stop> {
         for (index, check) in request.checks().iter().enumerate() {

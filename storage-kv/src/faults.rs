@@ -1,9 +1,9 @@
 //! An engine that fails when it is told to: for tests of adapters whose files cannot be made to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::engine::{KvError, KvErrorKind, KvResult};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// Has an adapter refuse its next writes, and counts its syncs. Clones are one.
 ///

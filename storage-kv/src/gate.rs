@@ -1,10 +1,10 @@
 //! The way into the backend: open until it is closed, and closed for good once nobody is inside (clause CLOSE-1).
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::{Condvar, Mutex};
 use storage_api::{Error, Operation, Result};
-use tokio::sync::Notify;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::awaited::Notify;
+use crate::sync::{Condvar, Mutex};
 
 const CLOSED: u64 = 1;
 const ONE: u64 = 2;

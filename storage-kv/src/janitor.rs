@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use storage_api::Direction;
 
 use crate::engine::{KvResult, OrderedKv, Span};
@@ -11,6 +10,7 @@ use crate::kernel::Kernel;
 use crate::keys;
 use crate::keyspace::Keyspace;
 use crate::store::Rows;
+use crate::sync::{Condvar, Mutex};
 
 /// How many rows are removed in one batch, where removing many costs more than removing few.
 const CHUNK_ROWS: usize = 1024;

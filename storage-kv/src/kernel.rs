@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use storage_api::{Error, ErrorKind, Object, Operation, PartitionId, PartitionInfo, Result};
 
 use crate::catalog::{BackendRow, decode_partition};
@@ -18,6 +17,7 @@ use crate::metadata::MetadataState;
 use crate::numbers::Numbers;
 use crate::partition::{LockedPartition, Partition, PartitionState, read_counters};
 use crate::store::{Level, Rows, Store, damaged};
+use crate::sync::{RwLock, awaited};
 use crate::work::{Stop, Work};
 
 #[derive(Debug, Default)]
@@ -37,8 +37,8 @@ pub(crate) struct Kernel<E> {
     pub(crate) numbers: Numbers,
     partitions: RwLock<Partitions>,
     /// Who makes or removes partitions writes; who needs the set of them to stand still reads.
-    pub(crate) catalog: tokio::sync::RwLock<()>,
-    pub(crate) metadata: tokio::sync::RwLock<MetadataState>,
+    pub(crate) catalog: awaited::RwLock<()>,
+    pub(crate) metadata: awaited::RwLock<MetadataState>,
     pub(crate) gate: Gate,
     pub(crate) janitor: Janitor,
 }
@@ -87,8 +87,8 @@ impl<E: OrderedKv> Kernel<E> {
                 by_id: partitions,
                 is_read_again: false,
             }),
-            catalog: tokio::sync::RwLock::default(),
-            metadata: tokio::sync::RwLock::default(),
+            catalog: awaited::RwLock::default(),
+            metadata: awaited::RwLock::default(),
             gate: Gate::default(),
             janitor: Janitor::default(),
         })

@@ -29,6 +29,7 @@
 //! | `engine`, `batch`, `keyspace` | what an engine is asked for |
 //! | `overlay`, `sim`, `prove`, `faults` | engines over engines, in memory, under proof, failing |
 //! | `keys`, `codec`, `item`, `counters`, `catalog` | every row, byte for byte |
+//! | `sync` | the locks of all the others |
 //! | `store` | checksums, syncs, the latch that stops writes |
 //! | `numbers` | ids, positions, leases and versions that are never given twice |
 //! | `kernel`, `partition`, `gate` | what every operation goes through |
@@ -69,6 +70,7 @@ mod sim;
 #[cfg(test)]
 mod simulation;
 mod store;
+mod sync;
 mod time;
 mod touched;
 mod verify;

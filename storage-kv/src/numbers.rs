@@ -3,7 +3,6 @@
 //! A number is given only if a ceiling above it is on stable storage, whatever the backend's durability: after a crash
 //! numbers go on behind the ceiling, so that none is ever given twice, not even one of an operation that was lost.
 
-use parking_lot::{Mutex, MutexGuard};
 use storage_api::limits::NUMBER_MAX;
 
 use crate::catalog::{BackendRow, NumberRow};
@@ -12,6 +11,7 @@ use crate::engine::{KvResult, OrderedKv};
 use crate::keys;
 use crate::keyspace::Keyspace;
 use crate::store::{Rows, Store};
+use crate::sync::{Mutex, MutexGuard};
 use crate::work::Stop;
 
 /// What the backend counts.

@@ -15,12 +15,12 @@ use std::collections::{BTreeMap, btree_map};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
 use storage_api::Direction;
 
 use crate::batch::{RangeDelete, Row, WriteBatch};
 use crate::engine::{EngineTraits, KvError, KvErrorKind, KvResult, OrderedKv, Span, Visit};
 use crate::keyspace::Keyspace;
+use crate::sync::{Mutex, RwLock};
 
 /// The memory of a round is used again if it is no larger: more than rounds usually have, less than anybody misses.
 const SPARE_BYTES_MAX: usize = 8 << 20;

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use storage_api::{
     Error, ErrorKind, Mode, Operation, PartitionConfig, PartitionId, PartitionInfo, SignalHub,
 };
-use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::counters::{Counters, Pair};
 use crate::engine::{KvResult, OrderedKv};
 use crate::keys;
 use crate::keyspace::Keyspace;
 use crate::store::{Store, damaged};
+use crate::sync::RwLock;
+use crate::sync::awaited::{Mutex, OwnedMutexGuard};
 
 /// One partition.
 #[derive(Debug)]

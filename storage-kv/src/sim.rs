@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use storage_api::Direction;
 
 use crate::batch::WriteBatch;
 use crate::engine::{EngineTraits, KvError, KvErrorKind, KvResult, OrderedKv, Span, Visit};
 use crate::keyspace::Keyspace;
+use crate::sync::{Mutex, MutexGuard};
 
 /// The disk of a [`SimKv`]: it outlives the engine, and forgets what was not synced when the power goes.
 ///
@@ -168,7 +168,7 @@ impl SimKv {
         }
     }
 
-    fn state(&self) -> KvResult<parking_lot::MutexGuard<'_, Sim>> {
+    fn state(&self) -> KvResult<MutexGuard<'_, Sim>> {
         let state = self.disk.state.lock();
         if state.opening != self.opening {
             return Err(KvError::new(

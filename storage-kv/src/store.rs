@@ -5,17 +5,17 @@
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::LazyLock;
 
-use parking_lot::{Condvar, Mutex};
 use storage_api::{Direction, Durability, Error, ErrorKind, Object, Operation, Outcome, RetryHint};
-use tokio::sync::oneshot;
 
 use crate::batch::WriteBatch;
 use crate::codec::Writer;
 use crate::engine::{KvError, KvErrorKind, KvResult, OrderedKv, Span};
 use crate::keyspace::Keyspace;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::awaited::oneshot;
+use crate::sync::{Condvar, Mutex, OnceLock};
 
 const CHECKSUM_BYTES: usize = 4;
 

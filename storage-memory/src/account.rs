@@ -1,13 +1,12 @@
 //! What a partition takes of the memory, and what it sets aside before it grows.
 
-use std::sync::atomic::Ordering;
-
-use parking_lot::Mutex;
 use storage_api::{Operation, PartitionId, Result, Timestamp};
 
 use crate::demand::{Demand, PROMISE_BYTES, PROMISE_BYTES_FIRST};
 use crate::footprint::{shared_bytes, tree_bytes};
 use crate::partition::Partition;
+use crate::sync::Mutex;
+use crate::sync::atomic::Ordering;
 
 /// What the signals of a partition take.
 const HUB_BYTES: u64 = 384;

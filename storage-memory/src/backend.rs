@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use std::sync::Arc;
 
-use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use storage_api::{
     Capabilities, Capability, CommitOutcome, CommitRequest, Descriptor, Durability, Error,
     ErrorKind, Health, Object, Operation, PartitionId, Result, StorageBackend, Usage,
@@ -16,6 +15,7 @@ use crate::config::MemoryConfig;
 use crate::metadata::Metadata;
 use crate::numbers::Counter;
 use crate::partition::Partition;
+use crate::sync::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard, thread};
 
 /// From this many items on a partition is dropped by a thread of its own, so that no caller waits for it.
 const DROPPED_IN_PLACE_ITEMS_MAX: u64 = 10_000;
@@ -249,7 +249,7 @@ pub(crate) fn discard(partition: Partition) {
         let orders = (ready, expiring, scheduled, leases);
         let contents = (log, slots, orders, notes, keys);
         // Where no thread is to be had, the contents are dropped here, with the closure that holds them.
-        let _ = std::thread::Builder::new()
+        let _ = thread::Builder::new()
             .name("storage-memory-discard".to_owned())
             .spawn(move || {
                 drop(contents);

@@ -1,8 +1,7 @@
 //! How much memory is taken, by all partitions together, and whether there is room.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
 use crate::config::Overflow;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What is kept for the operations that always work: one part in so many of the limit.
 const RESERVE_PARTS: u64 = 32;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use parking_lot::MutexGuard;
 use storage_api::{
     CommitOutcome, CommitRequest, Committed, Error, ErrorKind, ItemId, Object, Operation,
     PartitionId, Receipt, Refusal, Result, Step, StepFailure, Version,
@@ -14,6 +13,7 @@ use crate::demand::Demand;
 use crate::metadata::Metadata;
 use crate::partition::Partition;
 use crate::produce::CLOSED_TO_PRODUCE;
+use crate::sync::MutexGuard;
 
 /// The partitions that a commit names, locked in order of their ids.
 type Locked<'a> = BTreeMap<&'a PartitionId, MutexGuard<'a, Partition>>;

@@ -17,6 +17,7 @@
 //! | `capacity` | whether the limits of a partition leave room |
 //! | `metadata`, `commit` | what stands beside the items, and what changes together |
 //! | `partition_store`, `item_store`, `metadata_store` | which operation of the traits goes where |
+//! | `sync` | which locks all of them take |
 //! | `sorted`, `slab`, `numbers` | ordered maps, numbered places, and numbers that are given out once |
 
 mod account;
@@ -57,6 +58,7 @@ mod slots;
 mod sorted;
 #[cfg(test)]
 mod stories;
+mod sync;
 mod time;
 mod timers;
 

@@ -1,8 +1,8 @@
 //! Numbers that are given out once.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use storage_api::limits::NUMBER_MAX;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Numbers for one owner under its lock: the ids and the positions of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,11 @@
 //! Which items go to make room, where that was asked for.
 
-use std::sync::atomic::Ordering;
-
 use storage_api::{State, States, Timestamp};
 
 use crate::budget::Budget;
 use crate::config::Overflow;
 use crate::partition::{Partition, is_ready_at};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// How many items go before room is looked for again: memory comes back by segments.
 const DROPPED_AT_A_TIME: usize = 64;
@@ -33,7 +32,7 @@ impl Partition {
         budget: &'a Budget,
         now: Timestamp,
         (oldest, newest): &mut (u64, u64),
-    ) -> Option<(u64, &'a std::sync::atomic::AtomicU64)> {
+    ) -> Option<(u64, &'a AtomicU64)> {
         let dropped = &budget.dropped;
         if budget.policy == Overflow::Reject {
             return None;

@@ -4,7 +4,6 @@ use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use storage_api::{
     Count, Cursor, Error, ErrorKind, Maintained, Object, Operation, Page, PartitionConfig,
     PartitionId, PartitionInfo, PartitionStats, PartitionStore, Result, Signal, Timestamp,
@@ -15,6 +14,7 @@ use crate::account::own_bytes;
 use crate::backend::{MemoryBackend, discard};
 use crate::numbers::Counter;
 use crate::partition::Partition;
+use crate::sync::Mutex;
 
 #[async_trait]
 impl PartitionStore for MemoryBackend {

@@ -1,10 +1,9 @@
 //! What a backend tells of its memory beyond what every driver does.
 
-use std::sync::atomic::Ordering;
-
 use storage_api::{Operation, Result};
 
 use crate::backend::MemoryBackend;
+use crate::sync::atomic::Ordering;
 
 /// The memory of a backend at a moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
