@@ -37,8 +37,8 @@ const ORPHAN_TURNS_MAX: u32 = 1000;
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
-    /// Locked as long as it is open.
-    _lock: File,
+    /// Locked until this is dropped, or the process is killed.
+    lock: File,
 }
 
 impl Place {
@@ -78,12 +78,40 @@ impl Place {
             let marked = write_marker(&path, driver);
             marked.map_err(|error| refusal.io("its marker cannot be written", error))?;
         }
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// The directory, free of symbolic links.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Waits, for some seconds at most, until nobody has a lock (`flock`) on a file of the engine; one that is not there has none.
+    ///
+    /// For engines that leave their lock to the closing of the file: a process that this one is about to start has a copy of
+    /// the descriptor until it runs its own program, and the engine would find the place of its predecessor locked. As long as
+    /// the place is held nobody else opens the engine. Whatever keeps the lock longer, the engine shall name.
+    pub fn await_unlocked(&self, file: &Path) {
+        let Ok(file) = File::open(file) else {
+            return;
+        };
+        for _ in 0..ORPHAN_TURNS_MAX {
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => wait_a_turn(),
+                Ok(()) | Err(TryLockError::Error(_)) => break,
+            }
+        }
+        // What fails here ends with the descriptor, of which nobody has a copy for long.
+        let _ = file.unlock();
+    }
+}
+
+impl Drop for Place {
+    /// Lets go before the file is closed: a process that this one is about to start has a copy of the descriptor until it
+    /// runs its own program, and the lock would last as long.
+    fn drop(&mut self) {
+        // What fails here ends with the descriptor and its copies.
+        let _ = self.lock.unlock();
     }
 }
 
@@ -257,4 +285,21 @@ fn write_marker(path: &Path, driver: &str) -> io::Result<()> {
 
 fn checksum_of(body: &str) -> String {
     format!("crc32c {:08x}", crc32c::crc32c(body.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    #[test]
+    fn a_dropped_place_is_free_while_a_starting_process_has_a_copy_of_its_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::hold(directory.path(), "sim").unwrap();
+        let copy = place.lock.try_clone().unwrap();
+
+        drop(place);
+
+        Place::hold(directory.path(), "sim").unwrap();
+        drop(copy);
+    }
 }

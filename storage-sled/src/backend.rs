@@ -61,6 +61,7 @@ impl SledBackend {
         }
         let place = Place::hold(config.storage_dir(), DRIVER)?;
         let name = place.path().display().to_string();
+        place.await_unlocked(&SledEngine::lock_of(place.path()));
         // sled panics on some damage.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             SledEngine::open(place.path(), config.get_cache_bytes(), faults)

@@ -66,6 +66,11 @@ impl SledEngine {
         })
     }
 
+    /// The file that sled locks, and unlocks by closing it.
+    pub(crate) fn lock_of(place: &Path) -> PathBuf {
+        place.join(DIRECTORY).join("db")
+    }
+
     /// Calls `act` while the tree is not closed.
     fn with<T>(&self, act: impl FnOnce(&Db) -> KvResult<T>) -> KvResult<T> {
         match &*self.opened.read() {

@@ -25,8 +25,8 @@ const ORPHAN_TURNS_MAX: u32 = 1000;
 #[derive(Debug)]
 pub(crate) struct Place {
     dir: PathBuf,
-    /// The lock belongs to this descriptor and ends with it, also when the process is killed.
-    _lock: File,
+    /// Locked until this is dropped, or the process is killed.
+    lock: File,
     is_new: bool,
 }
 
@@ -44,7 +44,7 @@ impl Place {
         let is_new = !dir.join(NAME).exists();
         Ok(Self {
             dir: dir.to_owned(),
-            _lock: lock,
+            lock,
             is_new,
         })
     }
@@ -69,6 +69,15 @@ impl Place {
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
         let volume = rustix::fs::statvfs(&self.dir)?;
         Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
+    }
+}
+
+impl Drop for Place {
+    /// Lets go before the file is closed: a process that this one is about to start has a copy of the descriptor until it
+    /// runs its own program, and the lock would last as long.
+    fn drop(&mut self) {
+        // What fails here ends with the descriptor and its copies.
+        let _ = self.lock.unlock();
     }
 }
 
@@ -150,4 +159,21 @@ fn has_ended(pid: u32) -> bool {
 )]
 fn wait_a_turn() {
     std::thread::sleep(ORPHAN_TURN);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    #[test]
+    fn a_dropped_place_is_free_while_a_starting_process_has_a_copy_of_its_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::hold(directory.path()).unwrap();
+        let copy = place.lock.try_clone().unwrap();
+
+        drop(place);
+
+        Place::hold(directory.path()).unwrap();
+        drop(copy);
+    }
 }

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use storage_api::{Capability, Durability, ErrorKind, Outcome, StorageBackend};
 use storage_sled::{SledBackend, SledConfig};
@@ -46,6 +47,33 @@ async fn closed(directory: &Path) -> String {
     let contents = contents(&backend).await;
     backend.close().await.unwrap();
     contents
+}
+
+#[tokio::test]
+async fn a_copy_of_the_lock_of_sled_that_a_starting_process_has_is_waited_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    let backend = open(scratch.path()).await;
+    furnish(&backend).await;
+    let before = contents(&backend).await;
+    backend.close().await.unwrap();
+    let file = scratch.path().join("queue.sled/db");
+    let lock = fs::File::open(&file).unwrap();
+    lock.lock().unwrap();
+    // It lets go as soon as it sees that somebody here asks for the lock.
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "until ls -l /proc/$PPID/fd | grep -q \"$0\"; do :; done",
+        ])
+        .arg(file.canonicalize().unwrap())
+        .stdout(lock)
+        .spawn()
+        .unwrap();
+
+    let backend = open(scratch.path()).await;
+
+    child.wait().unwrap();
+    assert_eq!(contents(&backend).await, before);
 }
 
 #[tokio::test]
