@@ -77,6 +77,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `STORAGE_MODEL_RUNS` | how many sequences a driver is given; 1000 where nothing is said |
+//! | `STORAGE_MODEL_RUNS_STORED` | the same for drivers that claim `Verify`; as many where nothing is said |
 //! | `STORAGE_MODEL_FIRST_SEED` | the seed of the first; the others follow it; 0 where nothing is said |
 //! | `STORAGE_MODEL_SEED` | only the sequence of that seed |
 //! | `STORAGE_CONFORMANCE_DIR` | where records go, instead of `conformance` in the target directory |

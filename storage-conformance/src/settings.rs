@@ -4,11 +4,24 @@
 #[derive(Debug)]
 pub(crate) struct Setting {
     variable: &'static str,
-    default: u64,
+    default: Default,
+}
+
+/// What holds where the environment says nothing.
+#[derive(Debug)]
+enum Default {
+    Number(u64),
+    /// What that one says.
+    As(&'static Setting),
 }
 
 /// Model runs of one driver.
 pub(crate) const MODEL_RUNS: Setting = Setting::new("STORAGE_MODEL_RUNS", 1000);
+/// The same on drivers with stored bytes, which may wait for the disk.
+pub(crate) const MODEL_RUNS_STORED: Setting = Setting {
+    variable: "STORAGE_MODEL_RUNS_STORED",
+    default: Default::As(&MODEL_RUNS),
+};
 /// The seed of the first model run; the others follow it.
 pub(crate) const MODEL_FIRST_SEED: Setting = Setting::new("STORAGE_MODEL_FIRST_SEED", 0);
 
@@ -31,6 +44,7 @@ pub(crate) const DIFFERENTIAL_FIRST_SEED: Setting =
 /// Every setting, as the report lists them.
 const SETTINGS: &[Setting] = &[
     MODEL_RUNS,
+    MODEL_RUNS_STORED,
     MODEL_FIRST_SEED,
     CRASH_ROUNDS,
     HISTORY_RUNS,
@@ -45,12 +59,18 @@ const RUN_NAME: &str = "STORAGE_RUN_NAME";
 
 impl Setting {
     const fn new(variable: &'static str, default: u64) -> Self {
-        Self { variable, default }
+        Self {
+            variable,
+            default: Default::Number(default),
+        }
     }
 
     /// What the environment says, else the default. A text that is no number panics with what to give.
     pub(crate) fn value(&self) -> u64 {
-        number(self.variable).unwrap_or(self.default)
+        number(self.variable).unwrap_or_else(|| match self.default {
+            Default::Number(default) => default,
+            Default::As(other) => other.value(),
+        })
     }
 }
 

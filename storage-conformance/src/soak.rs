@@ -61,6 +61,7 @@ const KINDS: &[Kind] = &[
             of([
                 ("STORAGE_MODEL_FIRST_SEED", seed.wrapping_mul(runs)),
                 ("STORAGE_MODEL_RUNS", runs),
+                ("STORAGE_MODEL_RUNS_STORED", runs),
             ])
         },
     },

@@ -100,7 +100,13 @@ async fn run_part(env: Env, part: u64) {
     }
     let first = settings::MODEL_FIRST_SEED.value();
     let runs = env.effort().model_runs;
-    let runs = runs.unwrap_or_else(|| settings::MODEL_RUNS.value());
+    let runs = runs.unwrap_or_else(|| {
+        if env.claims().has(Capability::Verify) {
+            settings::MODEL_RUNS_STORED.value()
+        } else {
+            settings::MODEL_RUNS.value()
+        }
+    });
     for seed in (0..runs).filter(|run| run % PARTS == part - 1) {
         run_seed(&env, first.wrapping_add(seed)).await;
     }
