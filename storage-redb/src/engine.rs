@@ -58,6 +58,7 @@ type RowChange<'a> = (&'a [u8], Option<&'a [u8]>);
 pub struct RedbEngine {
     path: PathBuf,
     tripwire: Tripwire,
+    is_row_by_row: bool,
     /// Whoever compacts or closes writes; everybody else reads.
     opened: RwLock<Option<Opened>>,
 }
@@ -105,12 +106,22 @@ impl RedbEngine {
         Ok(Self {
             path,
             tripwire,
+            is_row_by_row: false,
             opened: RwLock::new(Some(Opened {
                 view: Mutex::new(Arc::new(snapshot.view)),
                 database,
                 live_bytes: Mutex::new(live_bytes),
             })),
         })
+    }
+
+    /// Puts in and removes every row by a call of its own, also neighbours: for benchmarks that compare the two.
+    #[must_use]
+    pub fn row_by_row(self) -> Self {
+        Self {
+            is_row_by_row: true,
+            ..self
+        }
     }
 
     /// Calls `act` while the database is neither compacted nor closed.
@@ -127,7 +138,8 @@ impl RedbEngine {
             let mut live_bytes = opened.live_bytes.lock();
             let mut transaction = opened.database.begin_write().map_err(translate)?;
             transaction.set_durability(durability).map_err(translate)?;
-            let after = apply(&transaction, batch, *live_bytes).map_err(translate)?;
+            let after = apply(&transaction, batch, *live_bytes, self.is_row_by_row);
+            let after = after.map_err(translate)?;
             transaction.commit().map_err(translate)?;
             // redb does not notice that a write failed.
             self.check()?;
@@ -252,6 +264,7 @@ fn apply(
     transaction: &WriteTransaction,
     batch: &WriteBatch,
     live_bytes: u64,
+    is_row_by_row: bool,
 ) -> Result<u64, redb::Error> {
     let mut live = live_bytes;
     for space in Keyspace::ALL {
@@ -267,6 +280,10 @@ fn apply(
                 live = live.saturating_sub((key.len() + value.len()) as u64);
                 false
             })?;
+        }
+        if is_row_by_row {
+            change_singles(&mut table, &rows, &mut live)?;
+            continue;
         }
         // Runs of puts and runs of removals, each ordered by key.
         for run in rows.chunk_by(|(_, a), (_, b)| a.is_some() == b.is_some()) {
@@ -295,13 +312,28 @@ fn put_rows(
         }
         // The next is there already, or behind something that is. So are those behind it, as likely as not.
         let (single, rest) = rows.split_at(rows.len().min(SINGLE_ROWS));
-        for (key, value) in single {
-            let Some(value) = value else { continue };
-            let old = table.insert(*key, *value)?;
-            let old = old.map(|old| (key.len() + old.value().len()) as u64);
-            *live = (*live + (key.len() + value.len()) as u64).saturating_sub(old.unwrap_or(0));
-        }
+        change_singles(table, single, live)?;
         rows = rest;
+    }
+    Ok(())
+}
+
+/// Puts in or removes rows one by one.
+fn change_singles(
+    table: &mut redb::Table<'_, Bytes, Bytes>,
+    rows: &[RowChange<'_>],
+    live: &mut u64,
+) -> Result<(), redb::Error> {
+    for (key, value) in rows {
+        let old = match value {
+            Some(value) => {
+                *live += (key.len() + value.len()) as u64;
+                table.insert(*key, *value)?
+            }
+            None => table.remove(*key)?,
+        };
+        let old = old.map(|old| (key.len() + old.value().len()) as u64);
+        *live = live.saturating_sub(old.unwrap_or(0));
     }
     Ok(())
 }
@@ -353,11 +385,7 @@ fn remove_rows(
         if are_neighbours {
             remove_neighbours(table, first, live)?;
         } else {
-            for (key, _) in first {
-                let old = table.remove(*key)?;
-                let old = old.map(|old| (key.len() + old.value().len()) as u64);
-                *live = live.saturating_sub(old.unwrap_or(0));
-            }
+            change_singles(table, first, live)?;
         }
         rows = rest;
     }
@@ -575,6 +603,15 @@ mod tests {
                 RedbEngine::open(scratch.path(), 1 << 20, &Faults::default()).unwrap()
             });
         }
+    }
+
+    #[test]
+    fn redb_row_by_row_is_an_ordered_kv() {
+        let scratch = tempfile::tempdir().unwrap();
+        prove(0, 300, || {
+            let engine = RedbEngine::open(scratch.path(), 1 << 20, &Faults::default()).unwrap();
+            engine.row_by_row()
+        });
     }
 
     #[test]

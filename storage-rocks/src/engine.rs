@@ -48,6 +48,7 @@ const MESSAGE_BYTES: usize = 1 << 20;
 pub struct RocksEngine {
     place: PathBuf,
     faults: Faults,
+    is_row_by_row: bool,
     /// Whoever closes writes; everybody else reads.
     opened: RwLock<Option<Opened>>,
 }
@@ -99,8 +100,19 @@ impl RocksEngine {
         Ok(Self {
             place: place.to_owned(),
             faults: faults.clone(),
+            is_row_by_row: false,
             opened: RwLock::new(Some(opened)),
         })
+    }
+
+    /// Removes every row by a tombstone of its own, also where one would do for many neighbours: for benchmarks that compare
+    /// the two.
+    #[must_use]
+    pub fn row_by_row(self) -> Self {
+        Self {
+            is_row_by_row: true,
+            ..self
+        }
     }
 
     /// Calls `act` while the database is not closed.
@@ -261,6 +273,7 @@ impl OrderedKv for RocksEngine {
                 for (key, value) in batch.rows(space) {
                     match value {
                         Some(value) => changes.put_cf(family, key, value),
+                        None if self.is_row_by_row => changes.delete_cf(family, key),
                         None => hidden += run.remove(key, &mut changes, family),
                     }
                 }
@@ -354,6 +367,26 @@ mod tests {
             let scratch = tempfile::tempdir().unwrap();
             prove(seed, 300, || open(scratch.path()));
         }
+    }
+
+    #[test]
+    fn rocksdb_row_by_row_is_an_ordered_kv_without_tombstones_of_runs() {
+        let scratch = tempfile::tempdir().unwrap();
+        prove(0, 300, || open(scratch.path()).row_by_row());
+
+        let engine = open(scratch.path()).row_by_row();
+        let mut batch = WriteBatch::new();
+        for id in 0..1000 {
+            batch.delete(Keyspace::Bodies, &body(1, id));
+        }
+        engine.write(batch).unwrap();
+
+        let opened = engine.opened.read();
+        let opened = opened.as_ref().unwrap();
+        let family = opened.family(Keyspace::Bodies).unwrap();
+        let name = "rocksdb.num-deletes-active-mem-table";
+        let tombstones = opened.database.property_int_value_cf(family, name);
+        assert_eq!(tombstones.unwrap(), Some(1000));
     }
 
     #[test]
