@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use storage_api::{Durability, Storage};
 use storage_kv::{KvBackend, KvOptions, KvResult, OrderedKv, Overlay, Place};
 use storage_memory::MemoryBackend;
@@ -77,8 +78,17 @@ impl Memory {
     }
 }
 
+/// How an engine is set up, where not as its driver does.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Setup {
+    /// The size of each cache that it has a setting for.
+    pub(crate) cache_bytes: Option<usize>,
+    /// Neighbours are not put in or removed together.
+    pub(crate) is_row_by_row: bool,
+}
+
 /// A driver over an ordered key-value engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum DiskDriver {
     Redb,
     #[cfg(feature = "rocks")]
@@ -109,24 +119,76 @@ impl DiskDriver {
         }
     }
 
-    /// The bare engine of a directory, as the driver sets it up.
-    pub(crate) fn open_engine(self, directory: &Path) -> KvResult<Box<dyn OrderedKv>> {
+    /// Whether its adapter puts in or removes neighbours together, and can be told not to.
+    pub(crate) fn gathers_neighbours(self) -> bool {
+        match self {
+            Self::Redb => true,
+            #[cfg(feature = "rocks")]
+            Self::Rocks => true,
+            #[cfg(feature = "sled")]
+            Self::Sled => false,
+        }
+    }
+
+    /// Whether files shrink when items go.
+    pub(crate) fn gives_space_back(self) -> bool {
+        match self {
+            Self::Redb => true,
+            #[cfg(feature = "rocks")]
+            Self::Rocks => true,
+            #[cfg(feature = "sled")]
+            Self::Sled => false,
+        }
+    }
+
+    /// What caches take that have a setting each, if each has that size.
+    pub(crate) fn caches_bytes(self, cache_bytes: usize) -> usize {
+        match self {
+            Self::Redb => cache_bytes,
+            // Blocks, and what is not in tables yet.
+            #[cfg(feature = "rocks")]
+            Self::Rocks => 2 * cache_bytes,
+            #[cfg(feature = "sled")]
+            Self::Sled => cache_bytes,
+        }
+    }
+
+    /// The bare engine of a directory.
+    pub(crate) fn open_engine(
+        self,
+        directory: &Path,
+        setup: Setup,
+    ) -> KvResult<Box<dyn OrderedKv>> {
+        let Setup {
+            cache_bytes,
+            is_row_by_row,
+        } = setup;
         match self {
             Self::Redb => {
-                let cache_bytes = RedbConfig::CACHE_BYTES;
+                let cache_bytes = cache_bytes.unwrap_or(RedbConfig::CACHE_BYTES);
                 let engine = RedbEngine::open(directory, cache_bytes, &Faults::default())?;
-                Ok(Box::new(engine))
+                Ok(match is_row_by_row {
+                    true => Box::new(engine.row_by_row()),
+                    false => Box::new(engine),
+                })
             }
             #[cfg(feature = "rocks")]
             Self::Rocks => {
-                let config = storage_rocks::RocksConfig::new(directory);
+                let mut config = storage_rocks::RocksConfig::new(directory);
+                if let Some(bytes) = cache_bytes {
+                    config = config.cache_bytes(bytes).memtable_bytes(bytes);
+                }
                 let faults = storage_rocks::Faults::default();
                 let engine = storage_rocks::RocksEngine::open(directory, &config, &faults)?;
-                Ok(Box::new(engine))
+                Ok(match is_row_by_row {
+                    true => Box::new(engine.row_by_row()),
+                    false => Box::new(engine),
+                })
             }
             #[cfg(feature = "sled")]
             Self::Sled => {
-                let cache_bytes = storage_sled::SledConfig::CACHE_BYTES;
+                let default = storage_sled::SledConfig::CACHE_BYTES;
+                let cache_bytes = cache_bytes.unwrap_or(default);
                 let faults = storage_sled::Faults::default();
                 let engine = storage_sled::SledEngine::open(directory, cache_bytes, &faults)?;
                 Ok(Box::new(engine))
@@ -140,10 +202,11 @@ impl DiskDriver {
         directory: &Path,
         log: &Log,
         durability: Durability,
+        setup: Setup,
     ) -> Result<Opened, Failure> {
         let place = Place::hold(directory, self.name())?;
         let start = Instant::now();
-        let tap = Tap::new(self.open_engine(directory)?.into(), log);
+        let tap = Tap::new(self.open_engine(directory, setup)?.into(), log);
         let engine_opened = start.elapsed();
         let options = KvOptions::new(self.name(), env!("CARGO_PKG_VERSION"), durability)
             .at(place, RedbConfig::DISK_RESERVE);

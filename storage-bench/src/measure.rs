@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use storage_api::{
     ItemBatch, LeasedBatch, ManualClock, NewItem, Partition, PartitionConfig, Result, Retry,
     RetryTo,
@@ -11,6 +10,7 @@ use storage_api::{
 
 use crate::baseline::{BareQueue, Baseline};
 use crate::drivers::Memory;
+use crate::progress::Progress;
 use crate::report::Row;
 
 const PAYLOAD: [u8; 100] = [b'x'; 100];
@@ -89,14 +89,10 @@ const GROWING_BATCH: usize = 1000;
 
 /// Measures everything on one driver.
 pub(crate) async fn measure(driver: Memory, plan: &Plan) -> Result<Vec<Row>> {
-    let bar = ProgressBar::new((plan.rounds * DEPTHS.len() * BATCHES.len()) as u64);
-    if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {elapsed}") {
-        bar.set_style(style);
-    }
-
+    let progress = Progress::new();
+    progress.stage("memory: filling", 0);
     let mut places = Vec::new();
     for depth in DEPTHS {
-        bar.set_message(format!("filling to {depth}"));
         places.push(Place::fill(driver, depth).await?);
     }
     let mut bare: Vec<_> = Baseline::ALL
@@ -106,7 +102,8 @@ pub(crate) async fn measure(driver: Memory, plan: &Plan) -> Result<Vec<Row>> {
     let mut rates = Rates::new();
     let mut baselines = BaselineRates::new();
     for round in 1..=plan.rounds {
-        bar.set_message(format!("round {round} of {}", plan.rounds));
+        let what = format!("memory: round {round} of {}", plan.rounds);
+        progress.stage(&what, DEPTHS.len() * BATCHES.len());
         for place in &places {
             for batch in BATCHES {
                 place.measure(batch, plan.cell, &mut rates).await?;
@@ -117,7 +114,7 @@ pub(crate) async fn measure(driver: Memory, plan: &Plan) -> Result<Vec<Row>> {
                         baselines.entry(key).or_default().push(rate);
                     }
                 }
-                bar.inc(1);
+                progress.step();
             }
         }
         let growing = (Verb::Growing, GROWING_BATCH, GROWING_ITEMS);
@@ -131,7 +128,7 @@ pub(crate) async fn measure(driver: Memory, plan: &Plan) -> Result<Vec<Row>> {
             baselines.entry(key).or_default().push(rate);
         }
     }
-    bar.finish_and_clear();
+    progress.clear();
 
     let descriptor = driver.open().descriptor();
     let row = |((verb, batch, depth), rates): ((Verb, usize, usize), Vec<f64>)| Row {
@@ -143,17 +140,11 @@ pub(crate) async fn measure(driver: Memory, plan: &Plan) -> Result<Vec<Row>> {
         depth,
         producers: 1,
         items_per_second: Some(median(rates)),
-        baseline: None,
-        baseline_items_per_second: None,
-        ratio: None,
         bytes_per_item: places
             .iter()
             .find(|place| place.depth == depth && verb == Verb::Produce)
             .and_then(|place| place.bytes_per_item),
-        operations_per_sync: None,
-        writes_per_item: None,
-        cpu_ratio: None,
-        cpu_per_item: None,
+        ..Row::default()
     };
     let baselines: BTreeMap<_, f64> = baselines
         .into_iter()

@@ -5,7 +5,7 @@ use std::io::{Result, Write};
 use serde::Serialize;
 
 /// One figure and what it was measured with. A column that does not apply is null.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Row {
     pub(crate) driver: String,
     pub(crate) durability: String,
@@ -23,6 +23,9 @@ pub(crate) struct Row {
     /// Rows that the engine was given for an item. Shown in the table only.
     #[serde(skip)]
     pub(crate) writes_per_item: Option<f64>,
+    /// The ratio to the replay in which the adapter gathers neighbours. Shown in the table only.
+    #[serde(skip)]
+    pub(crate) gathered_ratio: Option<f64>,
     /// The ratio in processor time, which other programs disturb less. Shown in the table only.
     #[serde(skip)]
     pub(crate) cpu_ratio: Option<f64>,
@@ -114,7 +117,7 @@ pub(crate) fn write_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
 pub(crate) fn write_disk_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
     writeln!(
         out,
-        "{:<8} {:<13} {:<10} {:>5} {:>7} {:>6} {:>9} {:>15} {:>9} {:>10} {:>6} {:>9} {:>10} {:>11} {:>9}",
+        "{:<8} {:<13} {:<10} {:>5} {:>7} {:>6} {:>9} {:>15} {:>9} {:>11} {:>10} {:>6} {:>9} {:>10} {:>11} {:>9}",
         "driver",
         "durability",
         "operation",
@@ -124,6 +127,7 @@ pub(crate) fn write_disk_table(rows: &[Row], out: &mut impl Write) -> Result<()>
         "producers",
         "rate",
         "of replay",
+        "of gathered",
         "of by-hand",
         "cpu µs",
         "of replay",
@@ -158,7 +162,7 @@ pub(crate) fn write_disk_table(rows: &[Row], out: &mut impl Write) -> Result<()>
         };
         writeln!(
             out,
-            "{:<8} {:<13} {:<10} {:>5} {:>7} {:>6} {:>9} {:>15} {:>9} {:>10} {:>6} {:>9} {:>10} {:>11} {:>9}",
+            "{:<8} {:<13} {:<10} {:>5} {:>7} {:>6} {:>9} {:>15} {:>9} {:>11} {:>10} {:>6} {:>9} {:>10} {:>11} {:>9}",
             row.driver,
             row.durability,
             row.operation,
@@ -168,6 +172,7 @@ pub(crate) fn write_disk_table(rows: &[Row], out: &mut impl Write) -> Result<()>
             row.producers,
             format!("{} items/s", short(rate)),
             ratio("replay", |row| row.ratio),
+            column(row.gathered_ratio),
             ratio("by-hand", |row| row.ratio),
             column(row.cpu_per_item),
             ratio("replay", |row| row.cpu_ratio),
@@ -212,14 +217,7 @@ mod tests {
             depth,
             producers: 1,
             items_per_second: Some(items_per_second),
-            baseline: None,
-            baseline_items_per_second: None,
-            ratio: None,
-            bytes_per_item: None,
-            operations_per_sync: None,
-            writes_per_item: None,
-            cpu_ratio: None,
-            cpu_per_item: None,
+            ..Row::default()
         }
     }
 
@@ -243,6 +241,29 @@ mod tests {
         assert_eq!(lines.len(), 3, "{table}");
         assert_eq!(lines[1].last(), Some(&"0.75"), "{table}");
         assert_eq!(lines[2].last(), Some(&"0.25"), "{table}");
+    }
+
+    #[test]
+    fn the_columns_of_a_row_are_those_that_programs_read() {
+        let row = Row {
+            writes_per_item: Some(1.0),
+            gathered_ratio: Some(1.0),
+            cpu_ratio: Some(1.0),
+            cpu_per_item: Some(1.0),
+            ..row(1, 1000, 2e6)
+        };
+
+        let json = serde_json::to_string(&[row]).unwrap();
+
+        assert_eq!(
+            json,
+            concat!(
+                r#"[{"driver":"memory","durability":"none","operation":"lease","batch":1,"payload_bytes":100,"#,
+                r#""depth":1000,"producers":1,"items_per_second":2000000.0,"baseline":null,"#,
+                r#""baseline_items_per_second":null,"ratio":null,"bytes_per_item":null,"#,
+                r#""operations_per_sync":null}]"#
+            )
+        );
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Rates of the driver, of its own writes replayed into a fresh engine, and of a queue by hand, side by side.
 //!
 //! ```text
-//!   plain driver    timed
-//!   second driver   does the same behind a tap that keeps its writes, and is not timed
-//!   twin engine     gets those writes straight, timed
-//!   queue by hand   timed
+//!   plain driver       timed
+//!   second driver      does the same behind a tap that keeps its writes, and is not timed
+//!   twin engine        gets those writes straight, row by row, timed
+//!   gathering engine   gets them as the driver's own does, which puts in or removes neighbours together, timed
+//!   queue by hand      timed
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,13 +19,16 @@ use tempfile::TempDir;
 
 use super::Failure;
 use super::hand::HandQueue;
-use super::tap::Log;
-use crate::drivers::{DiskDriver, Opened};
+use super::tap::{Event, Log};
+use crate::drivers::{DiskDriver, Opened, Setup};
 use crate::measure::{LEASE_FOR, median, new_batch, rate};
 use crate::report::Row;
 
-/// Items are added in batches of this size until the depth is reached.
-const FILL_BATCH: usize = 1000;
+/// Items are added in batches of up to this size until the depth is reached.
+const FILL_BATCH: usize = 10_000;
+
+/// The bytes of a batch are limited, too (clause LIMIT-1).
+const BATCH_BYTES: usize = 32 << 20;
 
 /// What is timed. In the order in which the report lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,8 +74,8 @@ impl fmt::Display for Setting {
 }
 
 impl Setting {
-    /// How many items go through a verb in a round: enough that a cell lasts some tens of milliseconds.
-    fn items(&self, batch: usize) -> usize {
+    /// How many items go through a verb in a round at most: enough that a cell lasts some tens of milliseconds.
+    pub(super) fn items_max(&self, batch: usize) -> usize {
         let waits = self.durability != Durability::None;
         let items = match (batch, waits) {
             (1, true) => 100,
@@ -88,17 +92,28 @@ impl Setting {
     }
 }
 
+/// What goes through in a round.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    pub(super) batch: usize,
+    pub(super) items: usize,
+    /// Its figures are not kept.
+    pub(super) is_warming_up: bool,
+}
+
 /// The drivers, engines and queues of one setting, each in a directory of its own, all at the depth.
 pub(crate) struct Place {
     setting: Setting,
     plain: Queue,
     recorded: Queue,
     twin: Box<dyn OrderedKv>,
+    /// Where it does otherwise than the twin.
+    gathering: Option<Box<dyn OrderedKv>>,
     hand: HandQueue,
     payload: Vec<u8>,
     cells: BTreeMap<(usize, Verb), Cell>,
     /// Held as long as the engines in it.
-    _directories: [TempDir; 2],
+    _directories: [TempDir; 3],
 }
 
 /// A moment, on the clock on the wall and on that of the process.
@@ -154,6 +169,7 @@ impl Rates {
 struct Cell {
     driver: Rates,
     replay: Rates,
+    gathering: Rates,
     hand: Rates,
     items: u64,
     calls: u64,
@@ -163,13 +179,25 @@ struct Cell {
 
 impl Place {
     pub(crate) async fn fill(setting: Setting) -> Result<Self, Failure> {
-        let open_engine = || -> Result<_, Failure> {
-            let directory = tempfile::tempdir()?;
-            let engine = setting.driver.open_engine(directory.path())?;
-            Ok((directory, engine))
+        let driver = setting.driver;
+        let open_engine = |directory: &TempDir, is_row_by_row| {
+            let setup = Setup {
+                is_row_by_row,
+                ..Setup::default()
+            };
+            driver.open_engine(directory.path(), setup)
         };
-        let (twin_directory, twin) = open_engine()?;
-        let (hand_directory, hand) = open_engine()?;
+        let directories = [
+            tempfile::tempdir()?,
+            tempfile::tempdir()?,
+            tempfile::tempdir()?,
+        ];
+        let twin = open_engine(&directories[0], true)?;
+        let gathering = match driver.gathers_neighbours() {
+            true => Some(open_engine(&directories[1], false)?),
+            false => None,
+        };
+        let hand = open_engine(&directories[2], false)?;
         let payload = vec![b'x'; setting.payload_bytes];
         let plain = Queue::open(setting).await?;
         let recorded = Queue::open_recorded(setting).await?;
@@ -178,17 +206,23 @@ impl Place {
             plain,
             recorded,
             twin,
+            gathering,
             hand: HandQueue::new(hand),
             payload,
             cells: BTreeMap::new(),
-            _directories: [twin_directory, hand_directory],
+            _directories: directories,
         };
-        for _ in 0..setting.depth / FILL_BATCH {
-            let batch = || new_batch(&place.payload, FILL_BATCH);
+        // As many as a batch may hold.
+        let items = FILL_BATCH.min(BATCH_BYTES / setting.payload_bytes);
+        let mut left = setting.depth;
+        while left > 0 {
+            let items = items.min(left);
+            let batch = || new_batch(&place.payload, items);
             place.plain.partition.produce_batch(batch()?).await?;
             place.recorded.partition.produce_batch(batch()?).await?;
-            place.hand.produce(&place.payload, FILL_BATCH)?;
+            place.hand.produce(&place.payload, items)?;
             place.replay()?;
+            left -= items;
         }
         for queue in [&place.plain, &place.recorded] {
             queue.engine.sync()?;
@@ -201,58 +235,63 @@ impl Place {
         Ok(place)
     }
 
-    pub(crate) fn setting(&self) -> &Setting {
-        &self.setting
-    }
-
-    /// Does to the twin what the second driver has done since.
-    fn replay(&self) -> Result<Spent, Failure> {
+    /// Does to the twin, and to the gathering engine, what the second driver has done since.
+    fn replay(&self) -> Result<Replayed, Failure> {
         let events = self.recorded.log.take();
-        let start = Start::now();
-        for event in events {
-            event.replay(&*self.twin)?;
-        }
-        Ok(start.spent())
+        let gathering = match &self.gathering {
+            None => None,
+            Some(engine) => Some(replay(events.clone(), &**engine)?),
+        };
+        let straight = replay(events, &*self.twin)?;
+        Ok(Replayed {
+            straight,
+            gathering,
+        })
     }
 
     /// Lets some items go through every verb but retry.
-    pub(crate) async fn round(&mut self, batch: usize) -> Result<(), Failure> {
+    pub(super) async fn round(&mut self, load: Load) -> Result<(), Failure> {
         for verb in [Verb::Produce, Verb::Lease, Verb::Complete, Verb::FullCycle] {
-            self.measure(verb, batch).await?;
+            self.measure(verb, load).await?;
         }
         Ok(())
     }
 
     /// Retries some items. After all rounds of the rest, as it leaves items behind that are no longer as they were produced.
-    pub(crate) async fn retry_round(&mut self, batch: usize) -> Result<(), Failure> {
-        let items = self.setting.items(batch);
+    pub(super) async fn retry_round(&mut self, load: Load) -> Result<(), Failure> {
         for queue in [&mut self.plain, &mut self.recorded] {
-            queue.go(Verb::Produce, batch, items).await?;
-            queue.go(Verb::Lease, batch, items).await?;
+            queue.go(Verb::Produce, load).await?;
+            queue.go(Verb::Lease, load).await?;
         }
         self.replay()?;
-        self.measure(Verb::Retry, batch).await?;
+        self.measure(Verb::Retry, load).await?;
         for queue in [&mut self.plain, &mut self.recorded] {
-            queue.go(Verb::Lease, batch, items).await?;
-            queue.go(Verb::Complete, batch, items).await?;
+            queue.go(Verb::Lease, load).await?;
+            queue.go(Verb::Complete, load).await?;
         }
         self.replay()?;
         Ok(())
     }
 
-    async fn measure(&mut self, verb: Verb, batch: usize) -> Result<(), Failure> {
-        let items = self.setting.items(batch);
+    async fn measure(&mut self, verb: Verb, load: Load) -> Result<(), Failure> {
+        let Load { batch, items, .. } = load;
         let (rows, syncs) = (self.plain.log.rows(), self.plain.log.syncs());
-        let spent = self.plain.go(verb, batch, items).await?;
+        let spent = self.plain.go(verb, load).await?;
         let rows = self.plain.log.rows() - rows;
         let syncs = self.plain.log.syncs() - syncs;
-        self.recorded.go(verb, batch, items).await?;
+        self.recorded.go(verb, load).await?;
         let replayed = self.replay()?;
         let by_hand = self.by_hand(verb, batch, items)?;
+        if load.is_warming_up {
+            return Ok(());
+        }
 
         let cell = self.cells.entry((batch, verb)).or_default();
         cell.driver.add(items, spent);
-        cell.replay.add(items, replayed);
+        cell.replay.add(items, replayed.straight);
+        if let Some(gathering) = replayed.gathering {
+            cell.gathering.add(items, gathering);
+        }
         if let Some(by_hand) = by_hand {
             cell.hand.add(items, by_hand);
         }
@@ -300,6 +339,7 @@ impl Place {
             let Cell {
                 driver,
                 replay,
+                gathering,
                 hand,
                 items,
                 calls,
@@ -309,6 +349,10 @@ impl Place {
             let items_per_second = median(driver.wall);
             let cpu = median(driver.cpu);
             let waits = setting.durability != Durability::None;
+            let gathered_ratio = match gathering.wall.is_empty() {
+                true => None,
+                false => Some(items_per_second / median(gathering.wall)),
+            };
             for (name, rates) in [("replay", replay), ("by-hand", hand)] {
                 if rates.wall.is_empty() {
                     continue;
@@ -326,16 +370,31 @@ impl Place {
                     baseline: Some(name.to_owned()),
                     baseline_items_per_second: Some(baseline),
                     ratio: Some(items_per_second / baseline),
-                    bytes_per_item: None,
                     operations_per_sync: (waits && syncs > 0).then(|| calls as f64 / syncs as f64),
                     writes_per_item: Some(written as f64 / items as f64),
+                    gathered_ratio,
                     cpu_ratio: Some(cpu / median(rates.cpu)),
                     cpu_per_item: Some(1e6 / cpu),
+                    ..Row::default()
                 });
             }
         }
         rows
     }
+}
+
+/// How long it took to do what was done.
+struct Replayed {
+    straight: Spent,
+    gathering: Option<Spent>,
+}
+
+fn replay(events: Vec<Event>, engine: &dyn OrderedKv) -> Result<Spent, Failure> {
+    let start = Start::now();
+    for event in events {
+        event.replay(engine)?;
+    }
+    Ok(start.spent())
 }
 
 /// One storage with one partition.
@@ -369,7 +428,7 @@ impl Queue {
             storage, engine, ..
         } = setting
             .driver
-            .open(directory.path(), &log, setting.durability)?;
+            .open(directory.path(), &log, setting.durability, Setup::default())?;
         let partition = storage
             .create_partition(("bench", 0), PartitionConfig::default())
             .await?;
@@ -385,7 +444,8 @@ impl Queue {
     }
 
     /// Lets items go through a verb and answers how long it took, the sync that makes it durable included.
-    async fn go(&mut self, verb: Verb, batch: usize, items: usize) -> Result<Spent, Failure> {
+    async fn go(&mut self, verb: Verb, load: Load) -> Result<Spent, Failure> {
+        let Load { batch, items, .. } = load;
         let calls = items / batch;
         let retries: Vec<Vec<Retry>> = match verb {
             Verb::Retry => self

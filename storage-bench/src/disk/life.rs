@@ -1,25 +1,38 @@
-//! The life of a store with many items: memory and disk that it takes, opening, draining, and what is given back.
+//! The life of a store with many items: the disk that it takes, opening, draining, and what is given back.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use storage_api::{Durability, Partition, PartitionConfig};
+use storage_api::{Durability, Partition, PartitionConfig, Storage};
+use tempfile::TempDir;
 
 use super::tap::Log;
-use super::{Failure, Measured, Plan, SHALLOW, SMALL};
-use crate::drivers::{DiskDriver, Opened};
-use crate::measure::{LEASE_FOR, new_batch, resident_bytes};
+use super::{DEEP, Failure, Measured, Plan, SHALLOW, SMALL};
+use crate::drivers::{DiskDriver, Opened, Setup};
+use crate::measure::{LEASE_FOR, new_batch};
 use crate::report::{Row, short};
 
 const BATCH: usize = 1000;
+
+/// A store that was filled and drained, and has not given its space back yet.
+pub(super) struct Drained {
+    driver: DiskDriver,
+    storage: Storage,
+    directory: TempDir,
+    items: usize,
+    full: u64,
+    peak: u64,
+    drained_at: Instant,
+}
+
+/// Fills a store, opens it, drains it, and opens it again.
 pub(super) async fn measure(
     driver: DiskDriver,
     plan: &Plan,
     measured: &mut Measured,
-) -> Result<(), Failure> {
+) -> Result<Drained, Failure> {
     let name = driver.name();
-    let (items, within) = (plan.life_items, plan.given_back_within);
     let directory = tempfile::tempdir()?;
     let path = directory.path();
     let payload = [b'x'; SMALL];
@@ -35,12 +48,13 @@ pub(super) async fn measure(
     let (storage, shallow_engine) = (opened.storage, opened.engine_opened);
 
     let partition = storage.partition(("bench", 0))?;
-    let before = resident_bytes();
-    for _ in 0..(items - SHALLOW) / BATCH {
+    let mut items = SHALLOW;
+    let filling = Instant::now();
+    while items < DEEP && filling.elapsed() < plan.filled_within {
         partition.produce_batch(new_batch(&payload, BATCH)?).await?;
+        items += BATCH;
     }
     opened.engine.sync()?;
-    let resident = before.zip(resident_bytes());
     let full = disk_bytes(path)?;
     storage.close().await?;
     drop((partition, storage, opened.engine));
@@ -65,44 +79,6 @@ pub(super) async fn measure(
     let storage = open(driver, path)?.0.storage;
     let partition = storage.partition(("bench", 0))?;
     let first_reopened = first_lease(&partition).await?;
-    let mut left = disk_bytes(path)?;
-    let mut given_back = None;
-    while given_back.is_none() && drained_at.elapsed() < within {
-        left = disk_bytes(path)?;
-        if left < peak / 10 {
-            given_back = Some(drained_at.elapsed());
-        } else {
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-    storage.close().await?;
-
-    let mut row = |operation, bytes_per_item| {
-        measured.rows.push(Row {
-            driver: name.to_owned(),
-            durability: Durability::None.to_string(),
-            operation,
-            batch: BATCH,
-            payload_bytes: SMALL,
-            depth: items,
-            producers: 1,
-            items_per_second: None,
-            baseline: None,
-            baseline_items_per_second: None,
-            ratio: None,
-            bytes_per_item,
-            operations_per_sync: None,
-            writes_per_item: None,
-            cpu_ratio: None,
-            cpu_per_item: None,
-        });
-    };
-    let per_item = |bytes: u64| Some(bytes as f64 / items as f64);
-    let grown = resident.map(|(before, after)| after.saturating_sub(before));
-    row("memory grown", grown.and_then(per_item));
-    row("disk full", per_item(full));
-    row("disk peak", per_item(peak));
-    row("disk drained", per_item(left));
 
     let millis = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
     let mut line = |text: String| measured.lines.push(format!("{name}: {text}"));
@@ -118,30 +94,80 @@ pub(super) async fn measure(
         millis(first),
         millis(first_reopened)
     ));
-    line(format!(
-        "disk: {}B with {items} items, {}B at the peak while draining, {}B {}",
-        short(full as f64),
-        short(peak as f64),
-        short(left as f64),
-        match given_back {
-            Some(time) => format!("{:.1} s after", time.as_secs_f64()),
-            None => format!("{within:?} after, more than a tenth"),
-        }
-    ));
-    if let Some((before, after)) = resident {
-        line(format!(
-            "resident memory: {}B with {SHALLOW} items of {SMALL} B, {}B with {items}",
-            short(before as f64),
-            short(after as f64)
+    Ok(Drained {
+        driver,
+        storage,
+        directory,
+        items,
+        full,
+        peak,
+        drained_at,
+    })
+}
+
+impl Drained {
+    /// Waits until the space is given back.
+    pub(super) async fn given_back(
+        self,
+        within: Duration,
+        measured: &mut Measured,
+    ) -> Result<(), Failure> {
+        let Self {
+            driver,
+            items,
+            full,
+            peak,
+            drained_at,
+            ..
+        } = self;
+        let path = self.directory.path();
+        let left = loop {
+            let left = disk_bytes(path)?;
+            let is_over = !driver.gives_space_back() || drained_at.elapsed() >= within;
+            if is_over || left < peak / 10 {
+                break left;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        self.storage.close().await?;
+        let seconds = drained_at.elapsed().as_secs_f64();
+        measured.lines.push(format!(
+            "{}: disk: {}B with {items} items, {}B at the peak while draining, {}B {seconds:.1} s after{}",
+            driver.name(),
+            short(full as f64),
+            short(peak as f64),
+            short(left as f64),
+            match driver.gives_space_back() {
+                true if left < peak / 10 => "",
+                true => ", more than a tenth",
+                false => ": it never gives space back",
+            }
         ));
+        for (operation, bytes) in [
+            ("disk full", full),
+            ("disk peak", peak),
+            ("disk drained", left),
+        ] {
+            measured.rows.push(Row {
+                driver: driver.name().to_owned(),
+                durability: Durability::None.to_string(),
+                operation,
+                batch: BATCH,
+                payload_bytes: SMALL,
+                depth: items,
+                producers: 1,
+                bytes_per_item: Some(bytes as f64 / items as f64),
+                ..Row::default()
+            });
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The storage of a directory, and how long all of it took to open.
 fn open(driver: DiskDriver, path: &Path) -> Result<(Opened, Duration), Failure> {
     let start = Instant::now();
-    let opened = driver.open(path, &Log::default(), Durability::None)?;
+    let opened = driver.open(path, &Log::default(), Durability::None, Setup::default())?;
     Ok((opened, start.elapsed()))
 }
 

@@ -57,6 +57,13 @@ impl Log {
         self.kept().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Does the same to another engine as was done since [`keep`](Self::keep) or the last call.
+    pub(crate) fn replay(&self, engine: &dyn OrderedKv) -> KvResult<()> {
+        self.take()
+            .into_iter()
+            .try_for_each(|event| event.replay(engine))
+    }
+
     fn kept(&self) -> std::sync::MutexGuard<'_, Option<Vec<Event>>> {
         self.0.kept.lock().expect("nobody panics under it")
     }
@@ -178,9 +185,7 @@ mod tests {
             overlay.sync().unwrap();
         }
 
-        for event in log.take() {
-            event.replay(&twin).unwrap();
-        }
+        log.replay(&twin).unwrap();
 
         assert_eq!(rows(&twin), rows(&disk.open()));
         assert_eq!(rows(&twin).len(), 2);
