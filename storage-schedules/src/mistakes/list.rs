@@ -1,0 +1,196 @@
+//! What could be wrong with the drivers' locking: edits of their sources.
+
+/// Something that is wrong with a driver's locking.
+#[derive(Debug)]
+pub struct Mistake {
+    /// What it does wrong, as a sentence without its subject.
+    pub name: &'static str,
+    /// The driver's module.
+    pub module: &'static str,
+    /// What is edited; together they are the mistake.
+    pub edits: &'static [Edit],
+}
+
+/// A text of a source that stands there once, and what stands there instead.
+#[derive(Debug)]
+pub struct Edit {
+    /// The file.
+    pub file: &'static str,
+    /// As it is.
+    pub right: &'static str,
+    /// As it would be wrong; `MADE` is whether the mistake is made, and without it this is as right as before.
+    pub wrong: &'static str,
+}
+
+/// Every mistake.
+pub const LIST: &[Mistake] = &[
+    Mistake {
+        name: "counts_what_came_during_a_sync_as_synced",
+        module: "kv",
+        edits: &[Edit {
+            file: "store.rs",
+            right: "        self.synced.fetch_max(covered, Ordering::AcqRel);",
+            wrong: "        let covered = if MADE { self.last_written() } else { covered };
+        self.synced.fetch_max(covered, Ordering::AcqRel);",
+        }],
+    },
+    Mistake {
+        name: "tells_those_who_came_during_a_sync",
+        module: "kv",
+        edits: &[Edit {
+            file: "store.rs",
+            right: "                if self.is_synced(batch) {",
+            wrong: "                if MADE || self.is_synced(batch) {",
+        }],
+    },
+    Mistake {
+        name: "calls_the_syncing_thread_before_it_queues",
+        module: "kv",
+        edits: &[
+            Edit {
+                file: "store.rs",
+                right: "        let synced = {
+            let mut queue = self.queue.lock();",
+                wrong: "        if MADE {
+            self.wanted.notify_one();
+        }
+        let synced = {
+            let mut queue = self.queue.lock();",
+            },
+            Edit {
+                file: "store.rs",
+                right: "        self.wanted.notify_one();
+        // A sender is dropped",
+                wrong: "        if !MADE {
+            self.wanted.notify_one();
+        }
+        // A sender is dropped",
+            },
+        ],
+    },
+    Mistake {
+        name: "leaves_a_closed_gate_without_its_lock",
+        module: "kv",
+        edits: &[Edit {
+            file: "gate.rs",
+            right: "            let _lock = self.0.lock.lock();",
+            wrong: "            let _lock = (!MADE).then(|| self.0.lock.lock());",
+        }],
+    },
+    Mistake {
+        name: "looks_whether_the_gate_is_closed_before_it_is_counted",
+        module: "kv",
+        edits: &[Edit {
+            file: "gate.rs",
+            right: "        let before = self.state.fetch_add(ONE, Ordering::AcqRel);",
+            wrong: "        let seen = MADE.then(|| self.state.load(Ordering::Acquire));
+        let before = self.state.fetch_add(ONE, Ordering::AcqRel);
+        let before = seen.unwrap_or(before);",
+        }],
+    },
+    Mistake {
+        name: "takes_a_round_out_of_sight_before_it_is_written",
+        module: "kv",
+        edits: &[Edit {
+            file: "overlay.rs",
+            right: "        self.engine.write_synced(layer.to_batch())?;",
+            wrong: "        if MADE {
+            self.layers.write().in_flight = None;
+        }
+        self.engine.write_synced(layer.to_batch())?;",
+        }],
+    },
+    Mistake {
+        name: "lets_go_between_looking_at_a_number_and_taking_it",
+        module: "kv",
+        edits: &[Edit {
+            file: "numbers.rs",
+            right: "        state.number(number).last = end;
+        Ok(last + 1)",
+            wrong: "        if MADE {
+            drop(state);
+            self.state.lock().number(number).last = end;
+        } else {
+            state.number(number).last = end;
+        }
+        Ok(last + 1)",
+        }],
+    },
+    Mistake {
+        name: "trusts_a_partition_that_went_while_it_waited",
+        module: "kv",
+        edits: &[Edit {
+            file: "partition.rs",
+            right: "        if state.is_deleted {",
+            wrong: "        if state.is_deleted && !MADE {",
+        }],
+    },
+    Mistake {
+        name: "locks_partitions_in_the_order_in_which_they_are_named",
+        module: "kv",
+        edits: &[Edit {
+            file: "commit.rs",
+            right: "        for id in ids {
+            if let Some(partition) = self.find(Operation::Commit, id)? {",
+            wrong: "        let named = request.steps().iter().map(Step::partition);
+        let ids: Vec<_> = if MADE { named.collect() } else { ids.into_iter().collect() };
+        for id in ids {
+            if let Some(partition) = self.find(Operation::Commit, id)? {",
+        }],
+    },
+    Mistake {
+        name: "looks_for_room_and_takes_it_in_two_steps",
+        module: "memory",
+        edits: &[Edit {
+            file: "budget.rs",
+            right: "    fn reserve_within(&self, bytes: u64, limit: u64) -> bool {",
+            wrong: "    fn reserve_within(&self, bytes: u64, limit: u64) -> bool {
+        if MADE {
+            let sum = self.taken.load(Ordering::Relaxed) + bytes;
+            if sum <= limit {
+                self.taken.store(sum, Ordering::Relaxed);
+            }
+            return sum <= limit;
+        }",
+        }],
+    },
+    Mistake {
+        name: "reads_a_number_and_writes_the_next_in_two_steps",
+        module: "memory",
+        edits: &[Edit {
+            file: "numbers.rs",
+            right: "    pub(crate) fn give(&self, count: usize) -> Option<u64> {",
+            wrong: "    pub(crate) fn give(&self, count: usize) -> Option<u64> {
+        if MADE {
+            let last = self.last.load(Ordering::Relaxed);
+            self.last.store(last + count as u64, Ordering::Relaxed);
+            return Some(last + 1);
+        }",
+        }],
+    },
+    Mistake {
+        name: "forgets_for_a_moment_what_a_deleted_partition_gave",
+        module: "memory",
+        edits: &[
+            Edit {
+                file: "partition_store.rs",
+                right: "            opened.floor = opened.floor.max(given);",
+                wrong: "            if !MADE {
+                opened.floor = opened.floor.max(given);
+            }",
+            },
+            Edit {
+                file: "partition_store.rs",
+                right: "        discard(partition);",
+                wrong: "        if MADE {
+            let given = partition.ids.last().max(partition.positions.last());
+            self.alone(Operation::DeletePartition, |opened| {
+                opened.floor = opened.floor.max(given);
+                Ok(())
+            })?;
+        }
+        discard(partition);",
+            },
+        ],
+    },
+];
