@@ -131,7 +131,17 @@ impl<E: OrderedKv> Kernel<E> {
         if let Some(metadata) = metadata {
             committed.version = self.write_metadata(request, metadata, &mut rows)?;
         }
-        Ok(self.write_commit(rows, metadata.as_deref_mut(), works, committed))
+        let mut changed = Vec::new();
+        for (_, mut work) in works {
+            match work.seal()? {
+                Some(sealed) => {
+                    rows.append(&sealed);
+                    changed.push(work);
+                }
+                None => drop(work.unchanged()),
+            }
+        }
+        Ok(self.write_commit(rows, metadata.as_deref_mut(), changed, committed))
     }
 
     /// One version for all writes (clause META-2); none for checks alone.
@@ -162,21 +172,11 @@ impl<E: OrderedKv> Kernel<E> {
 
     fn write_commit(
         &self,
-        mut rows: Rows,
+        rows: Rows,
         metadata: Option<&mut MetadataState>,
-        works: BTreeMap<&PartitionId, Work<'_, E>>,
+        changed: Vec<Work<'_, E>>,
         committed: Committed,
     ) -> Result<Tried> {
-        let mut changed = Vec::new();
-        for (_, mut work) in works {
-            match work.seal() {
-                Some(sealed) => {
-                    rows.append(&sealed);
-                    changed.push(work);
-                }
-                None => drop(work.unchanged()),
-            }
-        }
         // What was seen and not changed is made durable too, with all that was acknowledged before.
         let batch = match rows.is_empty() {
             true => self.store.last_written(),

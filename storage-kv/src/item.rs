@@ -10,7 +10,7 @@
 //! state offset  bytes  field, little-endian
 //!            0      1  format, 1
 //!            1      1  state: 0 ready, 1 scheduled, 2 leased, 3 dead
-//!            2      1  flags: 1 revived, 2 dedup key, 4 expire_at, 8 attempts_max, 16 holder, 32 note
+//!            2      1  flags: 1 revived, 2 dedup key, 4 expire_at, 8 attempts_max, 16 holder, 32 note, 64 in a run of leases
 //!            3      1  priority
 //!            4      4  attempts
 //!            8      4  length of the payload
@@ -36,7 +36,8 @@ const HAS_EXPIRE_AT: u8 = 4;
 const HAS_ATTEMPTS_MAX: u8 = 8;
 const HAS_HOLDER: u8 = 16;
 const HAS_NOTE: u8 = 32;
-const FLAGS_KNOWN: u8 = 63;
+const IS_IN_RUN: u8 = 64;
+const FLAGS_KNOWN: u8 = 127;
 
 /// The bytes of a body before its record.
 pub(crate) const BODY_HEAD_BYTES: usize = 8;
@@ -75,6 +76,8 @@ pub(crate) struct Item {
     pub(crate) is_revived: bool,
     /// Whether it is as it was produced, so that there is no state row.
     pub(crate) is_fresh: bool,
+    /// Whether its due row stands for its neighbours as well, or did when it was written; of leased items.
+    pub(crate) is_in_run: bool,
 }
 
 impl Item {
@@ -87,6 +90,7 @@ impl Item {
             note: None,
             is_revived: false,
             is_fresh: true,
+            is_in_run: false,
         }
     }
 
@@ -100,6 +104,7 @@ impl Item {
             note: entry.note.clone(),
             is_revived: entry.is_revived,
             is_fresh: false,
+            is_in_run: false,
         };
         let is_as_produced = match entry.state {
             ItemState::Ready { .. } => true,
@@ -186,6 +191,7 @@ impl Item {
         set(HAS_ATTEMPTS_MAX, self.head.attempts_max != 0);
         set(HAS_HOLDER, self.holder().is_some());
         set(HAS_NOTE, self.note.is_some());
+        set(IS_IN_RUN, self.is_in_run);
 
         row.u8(FORMAT)
             .u8(self.state() as u8)
@@ -271,6 +277,10 @@ impl Item {
             };
             *holder = Some(Holder::new(row.u64()?).ok()?);
         }
+        let is_in_run = has(IS_IN_RUN);
+        if is_in_run && !matches!(state, ItemState::Leased { .. }) {
+            return None;
+        }
         let note = match has(HAS_NOTE) {
             true => Some(Note::new(std::str::from_utf8(row.rest()).ok()?).ok()?),
             false => {
@@ -292,6 +302,7 @@ impl Item {
             note,
             is_revived: has(IS_REVIVED),
             is_fresh: false,
+            is_in_run,
         })
     }
 }
@@ -369,6 +380,7 @@ mod tests {
                         note: note.map(|note| Note::new(note).unwrap()),
                         is_revived: note.is_none(),
                         is_fresh: false,
+                        is_in_run: note.is_some() && matches!(state, ItemState::Leased { .. }),
                         ..Item::fresh(head, state)
                     });
                 }

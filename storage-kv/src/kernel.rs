@@ -111,9 +111,10 @@ impl<E: OrderedKv> Kernel<E> {
         let (answer, batch) = loop {
             let (store, numbers) = (&self.store, &self.numbers);
             let mut work = Work::new(store, numbers, operation, &partition, &mut state);
-            let unsynced = match attempt(&mut work) {
-                Ok(answer) => {
-                    let written = work.write(level);
+            let sealed = attempt(&mut work).and_then(|answer| Ok((answer, work.seal()?)));
+            let unsynced = match sealed {
+                Ok((answer, rows)) => {
+                    let written = work.write(rows, level);
                     break (
                         answer,
                         written.map_err(|error| store.unknown(operation, error))?,

@@ -5,7 +5,7 @@
 //! bodies    partition id
 //! states    partition id
 //! ready     partition priority position
-//! due       partition kind due id
+//! due       partition kind due id               of a run of leases the last id
 //! dead      partition id
 //! dedup     partition key
 //! holders   partition holder id

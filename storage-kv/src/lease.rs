@@ -90,6 +90,19 @@ impl Taking {
     }
 }
 
+/// Which items come into a run of leases: those whose neighbours stand beside them.
+fn in_runs(chosen: &[Chosen]) -> Vec<bool> {
+    let is_followed = |pair: &[Chosen]| pair[0].row.id.checked_add(1) == Some(pair[1].row.id);
+    let mut in_runs = vec![false; chosen.len()];
+    for (at, pair) in chosen.windows(2).enumerate() {
+        if is_followed(pair) {
+            in_runs[at] = true;
+            in_runs[at + 1] = true;
+        }
+    }
+    in_runs
+}
+
 impl<E: OrderedKv> Work<'_, E> {
     pub(crate) fn lease(&mut self, request: &LeaseRequest) -> Result<LeasedBatch, Stop> {
         let (id, config) = (&self.info.id, &self.info.config);
@@ -111,8 +124,10 @@ impl<E: OrderedKv> Work<'_, E> {
         batch.add_buffer(buffer.clone());
         let mut start = 0;
         let changed_items = self.read_changed(&chosen)?;
-        let items = chosen.into_iter().zip(changed_items).zip(records.ends);
-        for (number, ((chosen, changed), end)) in (first..).zip(items) {
+        let in_runs = in_runs(&chosen);
+        let items = chosen.into_iter().zip(in_runs).zip(changed_items);
+        let items = items.zip(records.ends);
+        for (number, (((chosen, is_in_run), changed), end)) in (first..).zip(items) {
             let position = chosen.position;
             let old = changed.unwrap_or_else(|| {
                 let record = RecordView::trusted(&buffer[start..end]);
@@ -131,6 +146,7 @@ impl<E: OrderedKv> Work<'_, E> {
                 note: old.note.clone(),
                 is_revived: old.is_revived,
                 is_fresh: false,
+                is_in_run,
             };
             self.replace_once(chosen.row.id, &old, &new);
             let new_lease = NewLease {

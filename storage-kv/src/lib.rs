@@ -33,7 +33,7 @@
 //! | `store` | checksums, syncs, the latch that stops writes |
 //! | `numbers` | ids, positions, leases and versions that are never given twice |
 //! | `kernel`, `partition`, `gate` | what every operation goes through |
-//! | `work`, `touched`, `read` | one operation: what it reads, and the one batch that it writes |
+//! | `work`, `touched`, `due`, `read` | one operation: what it reads, and the one batch that it writes |
 //! | `produce`, `lease`, `finish`, `time`, `listing`, `metadata`, `commit` | the operations |
 //! | `janitor` | what happens behind everybody's back |
 //! | `verify` | the stored state against itself |
@@ -46,6 +46,7 @@ mod catalog;
 mod codec;
 mod commit;
 mod counters;
+mod due;
 mod engine;
 mod faults;
 mod finish;

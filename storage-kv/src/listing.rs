@@ -237,11 +237,9 @@ impl<E: OrderedKv> Work<'_, E> {
             Some(ItemPoint::Due(at, id)) => Some((at, id.get())),
             _ => None,
         };
-        let from = behind.map_or(mark, |(at, _): (Timestamp, u64)| at);
+        let from = behind.map_or((mark, 0), |(at, id): (Timestamp, u64)| (at, id + 1));
         self.scan_due(kind, from, |at, id, _| {
-            if behind.is_none_or(|behind| (at, id) > behind) {
-                points.push((ItemPoint::Due(at, item_id(id)), id));
-            }
+            points.push((ItemPoint::Due(at, item_id(id)), id));
             full(points.len() == points_max)
         })?;
         Ok(points)

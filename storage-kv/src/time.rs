@@ -129,7 +129,7 @@ impl<E: OrderedKv> Work<'_, E> {
             NextDue::At(mark) | NextDue::NotBefore(mark) => mark,
         };
         let mut rows = 0;
-        self.scan_due(kind, mark, |at, id, key| {
+        self.scan_due(kind, (mark, 0), |at, id, key| {
             into.push(Due {
                 at,
                 id,
@@ -143,27 +143,6 @@ impl<E: OrderedKv> Work<'_, E> {
             }
         })?;
         Ok(true)
-    }
-
-    /// Shows the rows of a kind from a time on: time, id, and dedup key.
-    pub(crate) fn scan_due(
-        &self,
-        kind: DueKind,
-        from: Timestamp,
-        mut show: impl FnMut(Timestamp, u64, &[u8]) -> ControlFlow<()>,
-    ) -> KvResult<()> {
-        let from = keys::due(self.part(), kind, from, 0);
-        let end = keys::behind(&from[..5]);
-        let span = Span {
-            from: &from,
-            to: end.as_deref(),
-        };
-        self.store
-            .scan(Keyspace::Due, span, Direction::Forward, |key, value| {
-                let (at, id) = keys::due_of(key)
-                    .ok_or_else(|| damaged(Keyspace::Due, key, "its key is too short"))?;
-                Ok(show(at, id, value))
-            })
     }
 
     /// The earliest due time, looked up where it is only known roughly.
@@ -182,7 +161,7 @@ impl<E: OrderedKv> Work<'_, E> {
                 return Ok(Some(mark));
             };
             let mut first = None;
-            self.scan_due(kind, mark, |at, _, _| {
+            self.scan_due(kind, (mark, 0), |at, _, _| {
                 first = Some(at);
                 ControlFlow::Break(())
             })?;

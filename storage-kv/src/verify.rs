@@ -144,7 +144,6 @@ impl<E: OrderedKv> Work<'_, E> {
         let expected = [
             (Keyspace::States, rows.states),
             (Keyspace::Ready, rows.ready),
-            (Keyspace::Due, rows.due + rows.lingering),
             (Keyspace::Dead, rows.dead),
             (Keyspace::Dedup, rows.dedup + rows.lingering),
             (Keyspace::Holders, rows.holders),
@@ -161,6 +160,12 @@ impl<E: OrderedKv> Work<'_, E> {
                     "{name}: {found} rows of {space}, and its items have {expected}"
                 ));
             }
+        }
+        let (due, expected) = (self.count_due()?, rows.due + rows.lingering);
+        if due != expected {
+            findings.add(format!(
+                "{name}: rows of due stand for {due} items and keys, and {expected} are due"
+            ));
         }
         Ok(())
     }
@@ -182,9 +187,6 @@ impl<E: OrderedKv> Work<'_, E> {
             let row = ReadyRow::of(id, item).encode();
             expect(Keyspace::Ready, &ready, row.as_slice())?;
         }
-        if let Some((kind, at)) = item.due() {
-            expect(Keyspace::Due, &keys::due(part, kind, at, id), &[])?;
-        }
         if matches!(item.state, ItemState::Dead { .. }) {
             expect(Keyspace::Dead, &keys::item(part, id), &[])?;
         }
@@ -194,6 +196,9 @@ impl<E: OrderedKv> Work<'_, E> {
         }
         if let Some(key) = key {
             expect(Keyspace::Dedup, &keys::dedup(part, key), &id.to_le_bytes())?;
+        }
+        if !self.has_due_row(id, item)? {
+            wrong.push("no row of due stands for it".to_owned());
         }
         if key.is_some() != item.head.has_dedup_key {
             wrong.push("its state row and its record disagree about its dedup key".to_owned());

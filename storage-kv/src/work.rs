@@ -15,6 +15,7 @@ use storage_api::{
 use crate::catalog::encode_partition;
 use crate::codec::{Reader, Writer};
 use crate::counters::{BLOCK, Counters, NextDue, Pair};
+use crate::due::{RunChanges, with_runs};
 use crate::engine::{KvError, KvResult, OrderedKv};
 use crate::item::{Head, Item, split_body};
 use crate::keys::{self, DueKind};
@@ -67,6 +68,7 @@ pub(crate) struct Work<'a, E> {
     rows: Rows,
     /// The row that is being encoded.
     scratch: Writer,
+    runs: RunChanges,
     items: Touched,
     keys: BTreeMap<Vec<u8>, DedupKey>,
     /// The states of new items that have a dedup key, which later ones may meet.
@@ -118,6 +120,7 @@ impl<'a, E: OrderedKv> Work<'a, E> {
             counters,
             rows: Rows::default(),
             scratch: Writer::with_capacity(128),
+            runs: RunChanges::default(),
             items: Touched::default(),
             keys: BTreeMap::new(),
             born: BTreeMap::new(),
@@ -401,11 +404,11 @@ impl<'a, E: OrderedKv> Work<'a, E> {
 
     // How it ends.
 
-    /// Writes what has changed; the answer is the batch that the operation's durability hangs on.
+    /// Writes what was [sealed](Self::seal); the answer is the batch that the operation's durability hangs on.
     ///
     /// `Err` says that nobody knows whether it was written.
-    pub(crate) fn write(mut self, level: Level) -> KvResult<u64> {
-        let Some(rows) = self.seal() else {
+    pub(crate) fn write(self, sealed: Option<Rows>, level: Level) -> KvResult<u64> {
+        let Some(rows) = sealed else {
             let last = self.store.last_written();
             let seen = self.unchanged();
             // What a crash leaves is a prefix that holds every `Ok`, also of what changed nothing (clause DUR-3).
@@ -427,10 +430,14 @@ impl<'a, E: OrderedKv> Work<'a, E> {
     }
 
     /// The rows of all that has changed; `None`: nothing has.
-    pub(crate) fn seal(&mut self) -> Option<Rows> {
-        for (id, old, new) in std::mem::take(&mut self.items).into_changed() {
+    pub(crate) fn seal(&mut self) -> KvResult<Option<Rows>> {
+        for (id, old, new) in with_runs(std::mem::take(&mut self.items).into_changed()) {
             self.move_rows(id, Some(&old), new.as_ref());
         }
+        let mut rows = std::mem::take(&mut self.rows);
+        let runs = std::mem::take(&mut self.runs);
+        self.settle_runs(runs, &mut rows)?;
+        self.rows = rows;
         for (key, known) in std::mem::take(&mut self.keys) {
             if known.is_changed {
                 let row_key = keys::dedup(self.part(), &key);
@@ -445,7 +452,7 @@ impl<'a, E: OrderedKv> Work<'a, E> {
         }
         let (next, ceiling) = (self.counters.next, self.counters.ceiling);
         if self.rows.is_empty() && next == self.state.counters.next {
-            return None;
+            return Ok(None);
         }
         // Long before there are none left, so that the next operations need not wait for a sync of their own.
         if ceiling.id.saturating_sub(next.id) < BLOCK / 2
@@ -456,7 +463,7 @@ impl<'a, E: OrderedKv> Work<'a, E> {
         let key = keys::counters(self.part());
         let row = self.counters.encode();
         self.rows.put_row(Keyspace::Catalog, &key, &row);
-        Some(std::mem::take(&mut self.rows))
+        Ok(Some(std::mem::take(&mut self.rows)))
     }
 
     /// The rows are in that batch.
@@ -533,16 +540,7 @@ impl<'a, E: OrderedKv> Work<'a, E> {
             rows.put_row(Keyspace::Ready, &new_place, &self.scratch);
         }
 
-        let due = |item: &Item| item.due().map(|(kind, at)| keys::due(part, kind, at, id));
-        let (old_due, new_due) = (old.and_then(due), new.and_then(due));
-        if old_due != new_due {
-            if let Some(old_due) = old_due {
-                rows.delete(Keyspace::Due, &old_due);
-            }
-            if let Some(new_due) = new_due {
-                rows.put(Keyspace::Due, &new_due, &[]);
-            }
-        }
+        self.runs.move_row(part, id, old, new, rows);
 
         let is_dead = |item: &Item| matches!(item.state, ItemState::Dead { .. });
         let key = keys::item(part, id);

@@ -25,7 +25,7 @@ async fn furnished() -> SimDisk {
     let config = PartitionConfig::default().with_dedup_for(Duration::from_secs(1));
     backend.create_partition(&home(), config).await.unwrap();
     let mut batch = ItemBatch::new();
-    for key in ["a", "b", "c", "d"] {
+    for key in ["a", "b", "c", "d", "e", "f"] {
         let item = NewItem::new("payload").dedup_key(key).expire_at(at(500));
         batch.push(item).unwrap();
     }
@@ -34,7 +34,7 @@ async fn furnished() -> SimDisk {
         .unwrap();
     backend.produce(&home(), batch.seal(at(0))).await.unwrap();
     let holder = storage_api::Holder::new(7).unwrap();
-    let request = LeaseRequest::new(at(1), at(50), Count::new(3).unwrap()).holder(holder);
+    let request = LeaseRequest::new(at(1), at(50), Count::new(5).unwrap()).holder(holder);
     let leased = backend.lease(&home(), request).await.unwrap().receipts();
     let done = storage_api::Receipts::one(leased[0]);
     backend.complete(&home(), done).await.unwrap();
