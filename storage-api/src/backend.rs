@@ -15,6 +15,7 @@
 //! - No operation panics (clause ERR-1).
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -722,6 +723,90 @@ pub trait StorageBackend:
     fn verify(&self) -> Option<&dyn Verify> {
         None
     }
+
+    /// The way to a partition that is there, where the driver has one that is shorter than its operations.
+    ///
+    /// The user's handle asks once and keeps it. A driver whose operations wait has none. A wrapper has none unless it
+    /// writes one, which [`forward_backend!`](crate::forward_backend) does not do: nothing passes the wrapper by.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
+    /// # use storage_api::*;
+    /// # let backend = storage_memory::MemoryBackend::new();
+    /// # let id = PartitionId::new("emails", 0)?;
+    /// assert!(backend.shortcut(&id).is_none(), "it is not there yet");
+    /// backend.create_partition(&id, PartitionConfig::default()).await?;
+    /// assert!(backend.shortcut(&id).is_some());
+    /// # Ok(()) }
+    /// ```
+    fn shortcut(&self, partition: &PartitionId) -> Option<Arc<dyn Shortcut>> {
+        let _ = partition;
+        None
+    }
+}
+
+/// The calls that come for every item, on one partition of a driver that never waits: without a future, and without looking
+/// for the partition each time.
+///
+/// Each does all that the operations of [`ItemStore`] and [`PartitionStore`] which it names do, under the same clauses, or
+/// answers `None` and has done nothing; then those operations have the answer. `None` is the answer at least where the
+/// partition was deleted, made again since or not, or the backend closed.
+pub trait Shortcut: Debug + Send + Sync {
+    /// [`ItemStore::produce`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
+    /// # use storage_api::*;
+    /// # let backend = storage_memory::MemoryBackend::new();
+    /// # let id = PartitionId::new("emails", 0)?;
+    /// # backend.create_partition(&id, PartitionConfig::default()).await?;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello"))?;
+    /// let batch = batch.seal(Timestamp::EPOCH);
+    /// let shortcut = backend.shortcut(&id).expect("the partition is there");
+    /// assert_eq!(shortcut.produce(&batch).expect("it still is")?.stored(), 1);
+    /// backend.delete_partition(&id).await?;
+    /// assert!(shortcut.produce(&batch).is_none());
+    /// # Ok(()) }
+    /// ```
+    fn produce(&self, batch: &SealedBatch) -> Option<Result<Produced>>;
+
+    /// [`PartitionStore::maintain`] and then [`ItemStore::lease`], and when something will be due next, as the first of them
+    /// found it; `None` where something is due now.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
+    /// # use storage_api::*;
+    /// # let backend = storage_memory::MemoryBackend::new();
+    /// # let id = PartitionId::new("emails", 0)?;
+    /// # backend.create_partition(&id, PartitionConfig::default()).await?;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello"))?;
+    /// # backend.produce(&id, batch.seal(Timestamp::EPOCH)).await?;
+    /// let shortcut = backend.shortcut(&id).expect("the partition is there");
+    /// let deadline = Timestamp::from_secs(30);
+    /// let request = |now| LeaseRequest::new(now, deadline, Count::ONE);
+    /// let (leased, next_due) = shortcut.lease(&request(Timestamp::EPOCH)).expect("nothing is due")?;
+    /// assert_eq!((leased.len(), next_due), (1, None));
+    /// assert!(shortcut.lease(&request(deadline)).is_none(), "the lease is to be taken back first");
+    /// # Ok(()) }
+    /// ```
+    fn lease(&self, request: &LeaseRequest) -> Option<Result<(LeasedBatch, Option<Timestamp>)>>;
+
+    /// [`ItemStore::complete`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
+    /// # use storage_api::*;
+    /// # let backend = storage_memory::MemoryBackend::new();
+    /// # let id = PartitionId::new("emails", 0)?;
+    /// # backend.create_partition(&id, PartitionConfig::default()).await?;
+    /// let shortcut = backend.shortcut(&id).expect("the partition is there");
+    /// let unknown = Receipts::one(Receipt { item: ItemId::MIN, lease: LeaseId::MIN });
+    /// assert_eq!(shortcut.complete(&unknown).expect("it still is")?, [CompleteOutcome::NotFound]);
+    /// # Ok(()) }
+    /// ```
+    fn complete(&self, receipts: &Receipts) -> Option<Result<Vec<CompleteOutcome>>>;
 }
 
 /// Checks the stored state against itself; see [`Capability::Verify`](crate::Capability::Verify).

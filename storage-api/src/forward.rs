@@ -5,6 +5,8 @@
 /// Within an `impl` it writes every method of that trait but those excepted, which the wrapper writes itself; an exception
 /// that is not written, or is no method of the trait, does not compile. The field holds anything that the trait's methods
 /// can be called on: a backend, an `Arc` or a `Box` of one. A forwarded call costs no box of its own.
+/// One method is written and passes nothing on: a wrapper has no [shortcut](crate::StorageBackend::shortcut), by which calls would
+/// pass it by.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -115,6 +117,15 @@ macro_rules! forward_backend {
             fn verify(&self) -> Option<&dyn $crate::Verify> {
                 use $crate::StorageBackend as _;
                 self.$inner.verify()
+            }
+        }
+        // Not forwarded: it would pass the wrapper by.
+        $crate::__forward_unless_excepted! { shortcut [$($except)*]
+            fn shortcut(
+                &self,
+                _: &$crate::PartitionId,
+            ) -> Option<::std::sync::Arc<dyn $crate::Shortcut>> {
+                None
             }
         }
     };

@@ -20,7 +20,7 @@ mod time;
 mod watch;
 
 pub use async_trait::async_trait;
-pub use backend::{ItemStore, MetadataStore, PartitionStore, StorageBackend, Verify};
+pub use backend::{ItemStore, MetadataStore, PartitionStore, Shortcut, StorageBackend, Verify};
 pub use bytes::Bytes;
 pub use call::*;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -1,11 +1,13 @@
 //! What a partition takes of the memory, and what it sets aside before it grows.
 
+use std::sync::Arc;
+
 use storage_api::{Operation, PartitionId, Result, Timestamp};
 
 use crate::demand::{Demand, PROMISE_BYTES, PROMISE_BYTES_FIRST};
 use crate::footprint::{shared_bytes, tree_bytes};
+use crate::home::Home;
 use crate::partition::Partition;
-use crate::sync::Mutex;
 use crate::sync::atomic::Ordering;
 
 /// What the signals of a partition take.
@@ -13,11 +15,8 @@ const HUB_BYTES: u64 = 384;
 
 /// What a partition of that name takes that holds nothing.
 pub(crate) fn own_bytes(id: &PartitionId) -> u64 {
-    let place = tree_bytes::<PartitionId, Box<Mutex<Partition>>>(100) / 100;
-    size_of::<Mutex<Partition>>() as u64
-        + place
-        + HUB_BYTES
-        + shared_bytes(id.queue().as_str().len())
+    let place = tree_bytes::<PartitionId, Arc<Home>>(100) / 100;
+    shared_bytes(size_of::<Home>()) + place + HUB_BYTES + shared_bytes(id.queue().as_str().len())
 }
 
 impl Partition {

@@ -1,14 +1,15 @@
 //! Random calls on the backend and the model side by side: same answers, sound indexes.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use storage_api::{
     CommitRequest, Count, DeadPolicy, Error, Floors, Holder, ItemBatch, ItemId, ItemIds, ItemStore,
-    Key, KeyRange, LeaseId, LeaseRequest, ListRequest, Listing, MetadataStore, Mode, Namespace,
-    NewItem, Operation, PartitionConfig, PartitionId, PartitionStore, Receipt, Receipts, Requeue,
-    RestoreBatch, Result, Retries, Retry, RetryTo, ScanRequest, State, States, StorageBackend,
-    Timestamp, Value,
+    Key, KeyRange, LeaseId, LeaseRequest, ListRequest, Listing, Maintained, MetadataStore, Mode,
+    Namespace, NewItem, Operation, PartitionConfig, PartitionId, PartitionStore, Receipt, Receipts,
+    Requeue, RestoreBatch, Result, Retries, Retry, RetryTo, ScanRequest, Shortcut, State, States,
+    StorageBackend, Timestamp, Value,
 };
 use storage_model::Model;
 
@@ -114,6 +115,8 @@ struct Pair {
     dice: Dice,
     /// Receipts that were given out, valid or not.
     receipts: Vec<Receipt>,
+    /// Shortcuts that were found, whether their partitions are there or not.
+    shortcuts: Vec<(PartitionId, Arc<dyn Shortcut>)>,
     log: Log,
 }
 
@@ -149,6 +152,22 @@ impl Pair {
         self.receipts[usize::try_from(count - 1 - back).unwrap()]
     }
 
+    /// Half of the time a shortcut, now or formerly that of the partition.
+    fn shortcut(&mut self, home: &PartitionId) -> Option<Arc<dyn Shortcut>> {
+        if self.dice.one_in(2) {
+            return None;
+        }
+        if let Some(shortcut) = self.backend.shortcut(home).filter(|_| self.dice.one_in(4)) {
+            self.shortcuts.push((home.clone(), shortcut));
+        }
+        let of_home = self.shortcuts.iter().filter(|(of, _)| of == home);
+        let known: Vec<_> = of_home.map(|(_, shortcut)| shortcut).collect();
+        let drawn = self.dice.below(known.len().max(1) as u64);
+        known
+            .get(usize::try_from(drawn).unwrap())
+            .map(|shortcut| Arc::clone(shortcut))
+    }
+
     fn receipts(&mut self) -> Receipts {
         let receipts = (0..self.dice.below(5)).map(|_| self.receipt()).collect();
         Receipts::new(receipts).unwrap()
@@ -161,18 +180,26 @@ impl Pair {
             0 => self.partitions(&home),
             1..=4 => {
                 let batch = self.dice.batch().seal(now);
+                let shortcut = self.shortcut(&home);
+                let found = shortcut.and_then(|shortcut| shortcut.produce(&batch));
+                let found =
+                    found.unwrap_or_else(|| done(self.backend.produce(&home, batch.clone())));
                 self.log.same(
                     format!("produce into {home}: {batch:?}"),
-                    done(self.backend.produce(&home, batch.clone())),
+                    found,
                     self.model.produce(&home, batch),
                 );
             }
             5..=7 => self.lease(&home, now),
             8 | 9 => {
                 let receipts = self.receipts();
+                let shortcut = self.shortcut(&home);
+                let found = shortcut.and_then(|shortcut| shortcut.complete(&receipts));
+                let found =
+                    found.unwrap_or_else(|| done(self.backend.complete(&home, receipts.clone())));
                 self.log.same(
                     format!("complete in {home}: {receipts:?}"),
-                    done(self.backend.complete(&home, receipts.clone())),
+                    found,
                     self.model.complete(&home, receipts),
                 );
             }
@@ -229,7 +256,20 @@ impl Pair {
         if self.dice.one_in(3) {
             request = request.bytes_max(self.dice.below(40));
         }
-        let found = done(self.backend.lease(home, request));
+        let shortcut = self.shortcut(home);
+        let found = match shortcut.and_then(|shortcut| shortcut.lease(&request)) {
+            Some(leased) => {
+                let maintained = self.model.maintain(home, now, Count::MAX);
+                assert_eq!(maintained.as_ref().map(Maintained::handled).ok(), Some(0));
+                let leased = leased.map(|(leased, next_due)| {
+                    assert_eq!(Some(next_due), maintained.ok().map(|it| it.next_due));
+                    leased
+                });
+                self.log.0.push("by the shortcut".to_owned());
+                leased
+            }
+            None => done(self.backend.lease(home, request)),
+        };
         if let Ok(batch) = &found {
             self.receipts.extend(batch.receipts());
         }
@@ -437,6 +477,7 @@ fn random_calls_are_answered_as_the_model_answers_them() {
             model: Model::new(),
             dice: Dice(seed),
             receipts: Vec::new(),
+            shortcuts: Vec::new(),
             log: Log(vec![format!("seed {seed}")]),
         };
         for number in 0..2 {

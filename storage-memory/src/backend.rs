@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use storage_api::{
     Capabilities, Capability, CommitOutcome, CommitRequest, Descriptor, Durability, Error,
-    ErrorKind, Health, Object, Operation, PartitionId, Result, StorageBackend, Usage,
+    ErrorKind, Health, Object, Operation, PartitionId, Result, Shortcut, StorageBackend, Usage,
 };
 
 use crate::budget::Budget;
 use crate::config::MemoryConfig;
+use crate::home::Home;
 use crate::metadata::Metadata;
 use crate::numbers::Counter;
 use crate::partition::Partition;
-use crate::sync::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard, thread};
+use crate::sync::{MappedRwLockReadGuard, RwLock, RwLockReadGuard, thread};
 
 /// From this many items on a partition is dropped by a thread of its own, so that no caller waits for it.
 const DROPPED_IN_PLACE_ITEMS_MAX: u64 = 10_000;
@@ -35,8 +36,9 @@ const DROPPED_IN_PLACE_ITEMS_MAX: u64 = 10_000;
 /// assert!(descriptor.capabilities.has(Capability::StrictOrder));
 /// ```
 pub struct MemoryBackend {
-    /// Every operation reads this lock to its end. Writing it waits for all of them and keeps new ones out, so that
-    /// creating, deleting and closing meet no operation half done. `None` once closed.
+    /// Every operation reads this lock to its end, but those that come by a [shortcut](crate::home). Writing it waits for all
+    /// of them and keeps new ones out, so that creating, deleting and closing meet no operation half done; who comes by a
+    /// shortcut finds the partition gone. `None` once closed.
     opened: RwLock<Option<Opened>>,
 }
 
@@ -45,10 +47,9 @@ pub struct MemoryBackend {
 /// Locks are taken in this order: `opened`, `metadata`, partitions by id. None is held across an await.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    /// Each in a box of its own: a tree makes room for eleven at a time.
-    pub(crate) partitions: BTreeMap<PartitionId, Box<Mutex<Partition>>>,
+    pub(crate) partitions: BTreeMap<PartitionId, Arc<Home>>,
     pub(crate) metadata: RwLock<Metadata>,
-    pub(crate) leases: Counter,
+    pub(crate) leases: Arc<Counter>,
     pub(crate) versions: Counter,
     /// No deleted partition gave out an id or position above this one, and every new one starts here (clause ITEM-2).
     pub(crate) floor: u64,
@@ -79,7 +80,7 @@ impl MemoryBackend {
             opened: RwLock::new(Some(Opened {
                 partitions: BTreeMap::new(),
                 metadata: RwLock::default(),
-                leases: Counter::above(0),
+                leases: Arc::new(Counter::above(0)),
                 versions: Counter::above(0),
                 floor: 0,
                 budget: Arc::new(Budget::new(config.limit(), config.policy())),
@@ -125,25 +126,14 @@ impl MemoryBackend {
     ) -> Result<T> {
         let opened = self.enter(operation)?;
         let mut partition = opened.partition(operation, id)?.lock();
-        let before = partition.outlook();
-        let answer = change(&mut partition, &opened);
-        partition.compact_step();
-        // What was refused may have set memory aside, or dropped items.
-        partition.settle();
-        partition.wake_since(before);
-        answer
+        partition.change(|partition| change(partition, &opened))
     }
 }
 
 impl Opened {
-    pub(crate) fn partition(
-        &self,
-        operation: Operation,
-        id: &PartitionId,
-    ) -> Result<&Mutex<Partition>> {
+    pub(crate) fn partition(&self, operation: Operation, id: &PartitionId) -> Result<&Arc<Home>> {
         self.partitions
             .get(id)
-            .map(Box::as_ref)
             .ok_or_else(|| Error::partition_not_found(operation, id))
     }
 
@@ -217,11 +207,17 @@ impl StorageBackend for MemoryBackend {
         ))
     }
 
+    fn shortcut(&self, partition: &PartitionId) -> Option<Arc<dyn Shortcut>> {
+        let opened = self.enter(Operation::Partition).ok()?;
+        let home = opened.partition(Operation::Partition, partition).ok()?;
+        Some(Arc::clone(home) as Arc<dyn Shortcut>)
+    }
+
     async fn close(&self) -> Result<()> {
         let closed = self.opened.write().take();
         if let Some(opened) = closed {
             for (_, partition) in opened.partitions {
-                discard(partition.into_inner());
+                discard(partition.leave());
             }
         }
         Ok(())

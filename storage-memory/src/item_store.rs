@@ -19,8 +19,8 @@ impl ItemStore for MemoryBackend {
     }
 
     async fn lease(&self, id: &PartitionId, request: LeaseRequest) -> Result<LeasedBatch> {
-        self.change(Operation::Lease, id, |partition, opened| {
-            partition.lease(&request, &opened.leases)
+        self.change(Operation::Lease, id, |partition, _| {
+            partition.lease(&request)
         })
     }
 

@@ -9,7 +9,6 @@ use storage_api::{
 use crate::leases::Members;
 use crate::log::{Lent, Log};
 use crate::notes::Notes;
-use crate::numbers::Counter;
 use crate::partition::{DueOrder, Partition, Tally, is_ready_at, typed};
 use crate::ready::Stand;
 use crate::slot::Slot;
@@ -63,19 +62,15 @@ impl Choice {
 
 impl Partition {
     /// Takes ready items in lease order; what has expired is passed over and left for maintain.
-    pub(crate) fn lease(
-        &mut self,
-        request: &LeaseRequest,
-        leases: &Counter,
-    ) -> Result<LeasedBatch> {
+    pub(crate) fn lease(&mut self, request: &LeaseRequest) -> Result<LeasedBatch> {
         self.refuse_in(Operation::Lease, &[Mode::Frozen])?;
         if let Some(first) = self.plain_first(request) {
-            return self.lease_first(request, leases, first);
+            return self.lease_first(request, first);
         }
         let mut batch = LeasedBatch::new(request.deadline, request.holder);
         let mut choice = std::mem::take(&mut self.choice);
         self.choose(request, &mut choice);
-        let answer = match leases.give(choice.items) {
+        let answer = match self.numbers.give(choice.items) {
             _ if choice.items == 0 => Ok(batch),
             None => Err(self.capacity_exceeded(Operation::Lease, LEASES_USED_UP)),
             Some(first) => {
@@ -101,10 +96,9 @@ impl Partition {
     fn lease_first(
         &mut self,
         request: &LeaseRequest,
-        leases: &Counter,
         (priority, (position, id)): (u8, Stand),
     ) -> Result<LeasedBatch> {
-        let Some(lease) = leases.give(1) else {
+        let Some(lease) = self.numbers.give(1) else {
             return Err(self.capacity_exceeded(Operation::Lease, LEASES_USED_UP));
         };
         let mut batch = LeasedBatch::new(request.deadline, request.holder);
@@ -115,7 +109,15 @@ impl Partition {
         };
         let number = self.leases.grant(request.deadline, request.holder, members);
         let mut grant = Granting::new(number, lease, &mut batch);
-        self.lease_run(id, 1, &mut grant);
+        let Self {
+            slots,
+            log,
+            notes,
+            expiring,
+            ..
+        } = self;
+        let take = |slot: &mut Slot| grant.take(id, slot, log, notes, expiring);
+        slots.update(id, take).expect("the first item is there");
         let tally = grant.tally;
         self.count(State::Ready, &tally, false);
         self.count(State::Leased, &tally.due_at(request.deadline), true);

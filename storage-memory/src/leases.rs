@@ -124,20 +124,17 @@ impl Leases {
     ) -> u32 {
         self.list_bytes += members.bytes();
         let ids = members.id_range();
-        let grant = Grant {
+        let timers = &mut self.timers;
+        let number = self.grants.insert(|number| Grant {
             deadline,
             holder,
             live: members.len(),
             members,
-            timer: Timer::Tree,
-        };
-        let number = self.grants.insert(grant);
-        let timer = self.timers.insert(deadline, ids, number);
-        let grant = self.grants.get_mut(number);
-        let grant = grant.expect("the grant was just made");
-        grant.timer = timer;
+            timer: timers.insert(deadline, ids, number),
+        });
         if let Some(holder) = holder {
-            let items = grant.items();
+            let grant = self.grants.get(number);
+            let items = grant.into_iter().flat_map(Grant::items);
             items.for_each(|(item, _)| self.holders.insert(holder, item));
         }
         number

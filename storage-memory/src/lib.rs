@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `backend`, `config`, `report` | what is opened and how, who may enter, how it closes, what it tells of its memory |
 //! | `partition` | what a partition consists of, and how an item enters, changes and leaves |
+//! | `home` | where a partition is, under its lock, and the way there without looking for it |
 //! | `log`, `segment`, `compaction` | where the records are, and how their memory is used again |
 //! | `slot`, `slots`, `notes` | what is kept of an item, and where that is |
 //! | `ready`, `leases`, `timers`, `holders`, `dedup` | in which order items are leased, who has leased what until when, which keys are taken |
@@ -34,6 +35,7 @@ mod demand;
 mod finish;
 mod footprint;
 mod holders;
+mod home;
 mod item_store;
 mod lease;
 mod leases;

@@ -208,7 +208,7 @@ impl Log {
         let offset = place.offset as usize;
         let segment = self.segments[place.segment as usize].as_mut();
         let segment = segment.expect("an item keeps the segment of its record");
-        if segment.shared(offset).is_none() && segment.open_len() > COPIED_BYTES_MAX {
+        if !segment.is_frozen(offset) && segment.open_len() > COPIED_BYTES_MAX {
             let before = segment.index_bytes();
             segment.freeze();
             self.index_bytes += segment.index_bytes() - before;

@@ -15,7 +15,7 @@ use crate::lease::Choice;
 use crate::leases::Leases;
 use crate::log::Log;
 use crate::notes::Notes;
-use crate::numbers::Sequence;
+use crate::numbers::{Counter, Sequence};
 use crate::ready::Ready;
 use crate::slot::Slot;
 use crate::slots::Slots;
@@ -49,9 +49,13 @@ pub(crate) struct Partition {
     pub(crate) ids: Sequence,
     pub(crate) positions: Sequence,
     pub(crate) hub: SignalHub,
+    /// What the leases of all partitions are numbered by.
+    pub(crate) numbers: Arc<Counter>,
     pub(crate) budget: Arc<Budget>,
     /// What the budget was told that this partition takes.
     pub(crate) charged: u64,
+    /// Whether it was deleted or its backend closed. Only who came by a [shortcut](crate::home) ever sees that.
+    pub(crate) has_gone: bool,
 }
 
 /// What those who watch a partition care for (clause WAKE-1).
@@ -63,11 +67,18 @@ pub(crate) struct Outlook {
 
 impl Partition {
     /// An empty partition whose ids and positions start above `floor`.
-    pub(crate) fn new(info: PartitionInfo, floor: u64, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(
+        info: PartitionInfo,
+        floor: u64,
+        numbers: Arc<Counter>,
+        budget: Arc<Budget>,
+    ) -> Self {
         Self {
             info,
             log: Log::new(budget.block_bytes_max()),
             charged: 0,
+            has_gone: false,
+            numbers,
             budget,
             slots: Slots::default(),
             ready: Ready::default(),
@@ -83,6 +94,18 @@ impl Partition {
             positions: Sequence::above(floor),
             hub: SignalHub::new(),
         }
+    }
+
+    /// Changes it, and does what is due after every change: compaction, accounts, signals.
+    #[inline]
+    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.outlook();
+        let answer = change(self);
+        self.compact_step();
+        // What was refused may have set memory aside, or dropped items.
+        self.settle();
+        self.wake_since(before);
+        answer
     }
 
     /// The slot of a receipt, if its lease is the one that is valid.
@@ -428,7 +451,10 @@ impl Partition {
     /// Called under the lock under which the change was made, so that who looks afterwards sees it or is woken.
     pub(crate) fn wake_since(&self, before: Option<Outlook>) {
         // Who begins to watch holds the lock for it, so that nobody came in between.
-        let (Some(before), Some(now)) = (before, self.outlook()) else {
+        let Some(before) = before else {
+            return;
+        };
+        let Some(now) = self.outlook() else {
             return;
         };
         let is_earlier = match (before.next_due, now.next_due) {

@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use storage_api::{
@@ -12,9 +13,9 @@ use storage_api::{
 
 use crate::account::own_bytes;
 use crate::backend::{MemoryBackend, discard};
+use crate::home::Home;
 use crate::numbers::Counter;
 use crate::partition::Partition;
-use crate::sync::Mutex;
 
 #[async_trait]
 impl PartitionStore for MemoryBackend {
@@ -48,10 +49,10 @@ impl PartitionStore for MemoryBackend {
                 revision: created,
                 config,
             };
-            let budget = opened.budget.clone();
-            let mut partition = Partition::new(info.clone(), opened.floor, budget);
+            let (leases, budget) = (opened.leases.clone(), opened.budget.clone());
+            let mut partition = Partition::new(info.clone(), opened.floor, leases, budget);
             partition.charged = own_bytes;
-            vacant.insert(Box::new(Mutex::new(partition)));
+            vacant.insert(Arc::new(Home::of(partition)));
             Ok(info)
         })
     }
@@ -112,7 +113,7 @@ impl PartitionStore for MemoryBackend {
                 .partitions
                 .remove(id)
                 .ok_or_else(|| Error::partition_not_found(Operation::DeletePartition, id))?
-                .into_inner();
+                .leave();
             let given = partition.ids.last().max(partition.positions.last());
             opened.floor = opened.floor.max(given);
             Ok(partition)

@@ -89,6 +89,12 @@ impl Partition {
 
     /// Stores a batch for which there is room.
     pub(crate) fn store(&mut self, batch: &SealedBatch) -> Produced {
+        if batch.len() == 1 {
+            let view = batch.record(0);
+            if view.is_plain() && !self.log.is_large(view.as_bytes().len()) {
+                return self.store_single(view, batch.now());
+            }
+        }
         let mut storing = Storing::default();
         let mut index = 0;
         while index < batch.len() {
@@ -104,6 +110,22 @@ impl Partition {
         self.arrivals += storing.tally.items;
         self.count(State::Ready, &storing.tally, true);
         Produced::new(storing.first, batch.len(), storing.duplicates)
+    }
+
+    /// Stores a plain record that is not large and the only one of its batch.
+    fn store_single(&mut self, view: RecordView<'_>, now: Timestamp) -> Produced {
+        let record = view.as_bytes();
+        let (place, _) = self.log.open(record.len(), now);
+        let (id, position) = (self.ids.give(), self.positions.give());
+        self.log.append_run(place, id, 1, record);
+        let slot = Slot::plain(view, place, position);
+        self.slots.insert(id, slot);
+        self.ready.push(PRIORITY_DEFAULT, (position, id), 1);
+        self.arrivals += 1;
+        let mut tally = Tally::default();
+        tally.add(&slot, now, None);
+        self.count(State::Ready, &tally, true);
+        Produced::new(Some(typed(id)), 1, Vec::new())
     }
 
     /// Stores plain records that are not large, from one of the batch on, and answers how many: as many as go to one segment

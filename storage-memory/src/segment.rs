@@ -126,7 +126,7 @@ impl Segment {
 
     /// A record's bytes.
     pub(crate) fn bytes(&self, offset: usize, len: usize) -> &[u8] {
-        if offset >= self.open_start {
+        if !self.is_frozen(offset) {
             let start = offset - self.open_start;
             return &self.open[start..start + len];
         }
@@ -134,9 +134,14 @@ impl Segment {
         &run.bytes[offset - run.start..][..len]
     }
 
+    /// Whether the record there can be shared.
+    pub(crate) fn is_frozen(&self, offset: usize) -> bool {
+        offset < self.open_start
+    }
+
     /// The run of a record and its offset in there; `None` while it is not frozen.
     pub(crate) fn shared(&self, offset: usize) -> Option<(&Bytes, usize)> {
-        if offset >= self.open_start {
+        if !self.is_frozen(offset) {
             return None;
         }
         let run = self.run_of(offset);

@@ -84,29 +84,33 @@ impl<T> Slab<T> {
         self.pages[index].as_mut()?.values[place].as_mut()
     }
 
-    pub(crate) fn insert(&mut self, value: T) -> u32 {
+    /// Puts a value at a free number, which it may want to know.
+    pub(crate) fn insert(&mut self, value: impl FnOnce(u32) -> T) -> u32 {
         let index = self.open_page();
         let page = self.pages[index].as_mut().expect("an open page is there");
-        let place = match page.free.pop() {
+        let numbered = |place| (index * PAGE_PLACES + place) as u32;
+        let number = match page.free.pop() {
             Some(place) => {
-                page.values[usize::from(place)] = Some(value);
-                usize::from(place)
+                let number = numbered(usize::from(place));
+                page.values[usize::from(place)] = Some(value(number));
+                number
             }
             None => {
+                let number = numbered(page.values.len());
                 let capacity = page.values.capacity();
                 if page.values.len() == capacity {
                     page.values.reserve_exact(PAGE_STEP);
                 }
-                page.values.push(Some(value));
+                page.values.push(Some(value(number)));
                 self.places += page.values.capacity() - capacity;
-                page.values.len() - 1
+                number
             }
         };
         if page.is_full() {
             page.is_open = false;
             self.open.pop();
         }
-        (index * PAGE_PLACES + place) as u32
+        number
     }
 
     pub(crate) fn remove(&mut self, number: u32) -> Option<T> {
@@ -241,12 +245,12 @@ mod tests {
     #[test]
     fn a_number_is_used_again_only_after_its_value_has_gone() {
         let mut slab = Slab::default();
-        let numbers: Vec<u32> = (0..1000).map(|value| slab.insert(value)).collect();
+        let numbers: Vec<u32> = (0..1000).map(|value| slab.insert(|_| value)).collect();
         for number in &numbers[100..900] {
             slab.remove(*number).unwrap();
         }
 
-        let again: Vec<u32> = (0..800).map(|value| slab.insert(value)).collect();
+        let again: Vec<u32> = (0..800).map(|value| slab.insert(|_| value)).collect();
 
         for (value, number) in (0..100).zip(&numbers) {
             assert_eq!(slab.get(*number), Some(&value));
@@ -260,7 +264,7 @@ mod tests {
     #[test]
     fn a_value_of_each_hundred_does_not_keep_its_page() {
         let mut slab = Slab::default();
-        let numbers: Vec<u32> = (0..100_000).map(|value| slab.insert(value)).collect();
+        let numbers: Vec<u32> = (0..100_000).map(|value| slab.insert(|_| value)).collect();
         let full = slab.bytes();
 
         for number in numbers.iter().filter(|number| *number % 100 != 0) {
@@ -269,7 +273,7 @@ mod tests {
         slab.trim();
 
         assert!(slab.bytes() < full / 10, "{} of {full}", slab.bytes());
-        let again: Vec<u32> = (0..5000).map(|value| slab.insert(value)).collect();
+        let again: Vec<u32> = (0..5000).map(|value| slab.insert(|_| value)).collect();
         for number in numbers.iter().step_by(100) {
             assert_eq!(slab.get(*number).copied(), Some(*number));
             *slab.get_mut(*number).unwrap() += 1;
@@ -287,7 +291,7 @@ mod tests {
     fn memory_goes_with_the_values_whatever_the_order() {
         let mut slab = Slab::default();
         for round in 0..3 {
-            let numbers: Vec<u32> = (0..10_000).map(|value| slab.insert(value)).collect();
+            let numbers: Vec<u32> = (0..10_000).map(|value| slab.insert(|_| value)).collect();
             let full = slab.bytes();
             for number in numbers.iter().filter(|number| *number % 2 == round % 2) {
                 slab.remove(*number).unwrap();

@@ -1,6 +1,7 @@
 //! What only this driver can get wrong, told one story at a time; the contract itself is the conformance suite's.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -355,6 +356,52 @@ fn closing_waits_for_what_is_under_way() {
     });
 
     assert!(backend.enter(Operation::Produce).is_err());
+}
+
+#[test]
+fn a_shortcut_ends_with_its_partition_and_leads_to_no_other() {
+    let home = id("q", 0);
+    let backend = backend_with(&home);
+    produce(&backend, &home, 1);
+    let shortcut = backend.shortcut(&home).unwrap();
+    let more = batch([NewItem::new("")]).seal(at(0));
+    let request = LeaseRequest::new(at(0), at(1), Count::ONE);
+    assert!(shortcut.produce(&more).is_some(), "it is there");
+
+    done(backend.delete_partition(&home)).unwrap();
+    let deleted = shortcut.produce(&more);
+    done(backend.create_partition(&home, PartitionConfig::default())).unwrap();
+    produce(&backend, &home, 1);
+    let made_again = shortcut.lease(&request);
+    let new = backend.shortcut(&home).unwrap();
+    done(backend.close()).unwrap();
+    let closed = new.complete(&Receipts::default());
+
+    assert!(deleted.is_none());
+    assert!(made_again.is_none());
+    assert!(closed.is_none());
+    assert!(backend.shortcut(&home).is_none());
+}
+
+#[test]
+fn closing_waits_for_who_came_by_a_shortcut() {
+    let home = id("q", 0);
+    let backend = backend_with(&home);
+    let opened = backend.enter(Operation::Produce).unwrap();
+    let place = Arc::clone(opened.partition(Operation::Produce, &home).unwrap());
+    drop(opened);
+    let under_way = place.lock();
+
+    std::thread::scope(|scope| {
+        let closing = scope.spawn(|| done(backend.close()));
+        // Whatever the other thread has done by now, what entered before still finds everything.
+        assert!(!under_way.has_gone);
+        assert!(!closing.is_finished());
+        drop(under_way);
+        closing.join().unwrap().unwrap();
+    });
+
+    assert!(place.lock().has_gone);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The handle of one partition.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use tracing::{Instrument, debug_span};
 
 use super::{Storage, accept};
-use crate::backend::StorageBackend;
+use crate::backend::{Shortcut, StorageBackend};
 use crate::call::{
     CompleteOutcome, Cursor, DeleteOutcome, ExtendOutcome, Floors, ItemIds, ListRequest,
     Maintained, Page, Receipts, ReleaseOutcome, RestoreBatch, Retries, RetryOutcome, ReviveOutcome,
@@ -31,11 +32,16 @@ const MAINTAIN_SLICE: usize = 1000;
 pub struct Partition {
     storage: Storage,
     id: PartitionId,
+    shortcut: OnceLock<Arc<dyn Shortcut>>,
 }
 
 impl Partition {
     pub(super) fn new(storage: Storage, id: PartitionId) -> Self {
-        Self { storage, id }
+        Self {
+            storage,
+            id,
+            shortcut: OnceLock::new(),
+        }
     }
 
     /// The name of the partition.
@@ -295,6 +301,9 @@ impl Partition {
     {
         let receipts: Receipts = accept(receipts, Operation::Complete, &self.id)?;
         let span = debug_span!("complete", partition = %self.id, receipts = receipts.len());
+        if let Some(outcomes) = span.in_scope(|| self.shortcut()?.complete(&receipts)) {
+            return outcomes;
+        }
         let outcomes = self.backend().complete(&self.id, receipts);
         outcomes.instrument(span).await
     }
@@ -526,6 +535,21 @@ impl Partition {
 
     pub(super) fn backend(&self) -> &dyn StorageBackend {
         &**self.storage.backend()
+    }
+
+    /// The short way to the partition, where there is one.
+    #[inline]
+    pub(super) fn shortcut(&self) -> Option<&dyn Shortcut> {
+        match self.shortcut.get() {
+            Some(shortcut) => Some(&**shortcut),
+            None => self.find_shortcut(),
+        }
+    }
+
+    #[cold]
+    fn find_shortcut(&self) -> Option<&dyn Shortcut> {
+        let shortcut = self.backend().shortcut(&self.id)?;
+        Some(&**self.shortcut.get_or_init(|| shortcut))
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::codec::Attributes;
 use super::record::{self, Fields, Record, RecordView};
-use super::stamp::Stamp;
+use super::stamp::{Stamp, stamp_one};
 use crate::error::{Error, Result};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_ITEMS_MAX, DEDUP_KEY_BYTES_MAX, ENCODING_BYTES_MAX, KIND_BYTES_MAX,
@@ -557,6 +557,9 @@ impl SealedBatch {
 fn stamp_all(buffer: &mut [u8], starts: &[u32], now: Timestamp) {
     if buffer.is_empty() {
         return;
+    }
+    if starts.is_empty() {
+        return stamp_one(buffer, now);
     }
     let mut stamp = Stamp::new(now);
     let mut start = 0;

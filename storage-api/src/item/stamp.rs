@@ -57,6 +57,13 @@ impl Stamp {
     }
 }
 
+/// Stamps a record that comes alone: nothing is worked out that others would share.
+pub(super) fn stamp_one(record: &mut [u8], created_at: Timestamp) {
+    record[CREATED_AT].copy_from_slice(&created_at.as_micros().to_le_bytes());
+    let crc = head_crc(record, payload_start(record));
+    record[HEAD_CRC].copy_from_slice(&crc.to_le_bytes());
+}
+
 /// The register after each byte in each of the four places and zeros to the end of the head, from an empty register.
 const fn contributions() -> [[u32; 256]; 4] {
     let mut tables = [[0; 256]; 4];
