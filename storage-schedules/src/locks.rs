@@ -52,11 +52,6 @@ impl<T> Mutex<T> {
         }
     }
 
-    pub(crate) fn into_inner(self) -> T {
-        let value = self.0.into_inner();
-        value.unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn take(&self) -> std_like::MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

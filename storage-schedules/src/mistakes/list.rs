@@ -193,4 +193,13 @@ pub const LIST: &[Mistake] = &[
             },
         ],
     },
+    Mistake {
+        name: "takes_a_shortcut_to_what_has_gone",
+        module: "memory",
+        edits: &[Edit {
+            file: "home.rs",
+            right: "filter(|partition| !partition.has_gone)",
+            wrong: "filter(|partition| MADE || !partition.has_gone)",
+        }],
+    },
 ];

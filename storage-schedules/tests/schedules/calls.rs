@@ -7,8 +7,8 @@ use std::task::Poll;
 use shuttle::rand::Rng;
 use storage_api::{
     CommitOutcome, CommitRequest, Count, Error, ItemBatch, ItemEntry, LeaseRequest, LeasedBatch,
-    ListRequest, NewItem, PartitionConfig, PartitionId, Result, SealedBatch, State, States,
-    StorageBackend, Timestamp,
+    ListRequest, NewItem, PartitionConfig, PartitionId, Result, SealedBatch, Shortcut, State,
+    States, StorageBackend, Timestamp,
 };
 
 pub(crate) type Backend = Arc<dyn StorageBackend>;
@@ -42,9 +42,20 @@ pub(crate) fn sealed(payload: &[u8]) -> SealedBatch {
     batch(payload).seal(NOW)
 }
 
+/// The short way to a partition, half of the time where there is one.
+fn shortcut(backend: &Backend, home: &PartitionId) -> Option<Arc<dyn Shortcut>> {
+    let shortcut = backend.shortcut(home)?;
+    (throw(1) == 0).then_some(shortcut)
+}
+
 /// Produces one item; the answer is its id.
 pub(crate) async fn produce(backend: &Backend, home: &PartitionId, payload: &[u8]) -> Result<u64> {
-    let produced = backend.produce(home, sealed(payload)).await?;
+    let batch = sealed(payload);
+    let shortly = shortcut(backend, home).and_then(|shortcut| shortcut.produce(&batch));
+    let produced = match shortly {
+        Some(produced) => produced?,
+        None => backend.produce(home, batch).await?,
+    };
     Ok(produced.ids().next().unwrap().get())
 }
 
@@ -54,7 +65,11 @@ pub(crate) async fn lease(
     items: usize,
 ) -> Result<LeasedBatch> {
     let request = LeaseRequest::new(NOW, Timestamp::from_secs(1), Count::new(items).unwrap());
-    backend.lease(home, request).await
+    let shortly = shortcut(backend, home).and_then(|shortcut| shortcut.lease(&request));
+    match shortly {
+        Some(leased) => leased.map(|(leased, _)| leased),
+        None => backend.lease(home, request).await,
+    }
 }
 
 /// Produces an item in each of these partitions, in one step.

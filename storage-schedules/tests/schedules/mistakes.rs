@@ -60,4 +60,5 @@ caught! {
     looks_for_room_and_takes_it_in_two_steps by memory::limit_holds(Overflow::Reject);
     reads_a_number_and_writes_the_next_in_two_steps by memory::leases_differ();
     forgets_for_a_moment_what_a_deleted_partition_gave by memory::partitions_come_and_go();
+    takes_a_shortcut_to_what_has_gone by memory::partitions_come_and_go();
 }
