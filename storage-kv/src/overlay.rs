@@ -22,8 +22,9 @@ use crate::engine::{EngineTraits, KvError, KvErrorKind, KvResult, OrderedKv, Spa
 use crate::keyspace::Keyspace;
 use crate::sync::{Mutex, RwLock};
 
-/// The memory of a round is used again if it is no larger: more than rounds usually have, less than anybody misses.
-const SPARE_BYTES_MAX: usize = 8 << 20;
+/// The memory of a round is used again if it is no larger: as much as it has that grew to the bytes at which operations wait.
+/// What is freed instead is kept by the allocator, in pieces, and memory grows with every round that is as large.
+const SPARE_BYTES_MAX: usize = 32 << 20;
 
 /// Gathers batches in memory in front of an engine, and writes them in rounds.
 ///
