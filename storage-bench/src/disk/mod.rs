@@ -38,8 +38,10 @@ const SLOW_SYNC: Duration = Duration::from_millis(2);
 
 /// What part of the rounds' time those have that retry.
 const RETRY_PART: f64 = 0.3;
-/// What part of the most items goes through a verb while warming up, which tells how many fit into the time.
+/// What part of the most items goes through a verb when warming up begins.
 const WARM_UP_PART: usize = 40;
+/// The first time tells how many items fit into the time, roughly; the second, with so many, tells it better.
+const WARM_UPS: usize = 2;
 
 /// The figures of one driver.
 #[derive(Debug, Default)]
@@ -151,10 +153,10 @@ pub(crate) async fn measure(driver: DiskDriver, plan: &Plan) -> Result<Measured,
     let work = ResidentWork {
         driver,
         depths: depths.to_vec(),
-        time_max: plan.part(8),
+        time_max: plan.part(10),
     };
-    // In a process of its own, while the space of what was drained is given back in this one.
-    resident::measure(work, &mut measured)?;
+    // In processes of their own, while the space of what was drained is given back in this one.
+    resident::measure(&work, &mut measured)?;
     progress.stage(&format!("{name}: until space is given back"), 0);
     let within = plan.given_back_within;
     drained.given_back(within, &mut measured).await?;
@@ -224,28 +226,28 @@ async fn measure_place(
         SHALLOW => plan.rounds,
         _ => plan.rounds.div_ceil(2),
     };
+    let warm_ups = match time_max {
+        Some(_) => WARM_UPS,
+        None => 1,
+    };
     let what = format!("{}: {setting}", setting.driver.name());
-    progress.stage(&what, 2 * (1 + rounds) * batches.len());
+    progress.stage(&what, 2 * (warm_ups + rounds) * batches.len());
     let mut place = Place::fill(setting).await?;
-    let mut items: Vec<usize> = Vec::new();
     // Retrying comes last, as it leaves items behind that are no longer as they were produced.
     for (is_retry, part) in [(false, 1.0 - RETRY_PART), (true, 1.0)] {
         let ends = time_max.map(|time_max| time_max.mul_f64(part));
-        items.clear();
-        for round in 0..=rounds {
-            let is_warming_up = round == 0;
+        let warm_up = |batch| whole(setting.items_max(batch) / WARM_UP_PART, batch);
+        let mut items: Vec<usize> = batches.iter().copied().map(warm_up).collect();
+        for round in 0..warm_ups + rounds {
+            let is_warming_up = round < warm_ups;
             let is_late = ends.is_some_and(|ends| started.elapsed() > ends);
-            if round > 1 && is_late {
+            if round > warm_ups && is_late {
                 break;
             }
-            for (at, batch) in batches.iter().copied().enumerate() {
-                let items_max = setting.items_max(batch);
+            for (batch, items) in batches.iter().copied().zip(&mut items) {
                 let load = Load {
                     batch,
-                    items: match is_warming_up {
-                        true => whole(items_max / WARM_UP_PART, batch),
-                        false => items[at],
-                    },
+                    items: *items,
                     is_warming_up,
                 };
                 let start = Instant::now();
@@ -254,11 +256,13 @@ async fn measure_place(
                     false => place.round(load).await?,
                 }
                 if is_warming_up {
+                    let items_max = setting.items_max(batch);
                     let fitting = ends.map_or(items_max, |ends| {
                         let left = ends.saturating_sub(started.elapsed());
-                        fitting(load.items, start.elapsed(), left, rounds * batches.len())
+                        let parts = (warm_ups + rounds - round) * batches.len();
+                        fitting(load.items, start.elapsed(), left, parts)
                     });
-                    items.push(whole(fitting.min(items_max), batch));
+                    *items = whole(fitting.min(items_max), batch);
                 }
                 progress.step();
             }

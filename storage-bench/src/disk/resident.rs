@@ -26,7 +26,7 @@ const BYTES_MAX: u64 = 512 << 20;
 const CACHE_BYTES: usize = 8 << 20;
 
 /// What is measured.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ResidentWork {
     pub(super) driver: DiskDriver,
     pub(super) depths: Vec<usize>,
@@ -89,44 +89,57 @@ impl ResidentWork {
     }
 }
 
-/// Measures it in a child.
-pub(super) fn measure(work: ResidentWork, measured: &mut Measured) -> Result<(), Failure> {
-    let driver = work.driver;
-    let Resident { empty, filled } = Work::Resident(work).run_in_child(&[])?;
-    let Some((shallow, first)) = filled.first().copied() else {
-        return Ok(());
+/// How an allocator of the system is told to give large blocks back as soon as they are freed: what it keeps of them otherwise
+/// comes on top, and differs from run to run.
+const GIVING_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
+
+/// Measures it in a child, and in one whose allocator keeps little.
+pub(super) fn measure(work: &ResidentWork, measured: &mut Measured) -> Result<(), Failure> {
+    let name = work.driver.name();
+    let caches = work.driver.caches_bytes(CACHE_BYTES) as f64;
+    let (variable, value) = GIVING_BACK;
+    let run = |environment: &[_]| -> Result<Resident, Failure> {
+        Work::Resident(work.clone()).run_in_child(environment)
     };
-    let mut told = vec![format!("{}B when empty", short(empty as f64))];
-    for (depth, bytes) in &filled {
-        let grown = bytes.saturating_sub(first);
-        told.push(format!(
-            "{}B with {} items",
-            short(*bytes as f64),
-            short(*depth as f64)
-        ));
-        if *depth > shallow {
-            measured.rows.push(Row {
-                driver: driver.name().to_owned(),
-                durability: Durability::None.to_string(),
-                operation: "memory grown",
-                batch: BATCH,
-                payload_bytes: SMALL,
-                depth: *depth,
-                producers: 1,
-                bytes_per_item: Some(grown as f64 / (depth - shallow) as f64),
-                ..Row::default()
-            });
-        }
-    }
-    let last = filled.last().map_or(first, |(_, last)| *last);
+    let kept = run(&[])?;
     measured.lines.push(format!(
-        "{}: resident memory with caches of {}B: {}; {}B more with {} items than with {}",
-        driver.name(),
-        short(driver.caches_bytes(CACHE_BYTES) as f64),
-        told.join(", "),
-        short(last.saturating_sub(first) as f64),
-        short(filled.last().map_or(0, |(depth, _)| *depth) as f64),
-        short(shallow as f64),
+        "{name}: resident memory with caches of {}B: {}",
+        short(caches),
+        kept.told()
     ));
+    measured.lines.push(format!(
+        "{name}: the same with {variable}={value}: {}",
+        run(&[(variable, value.to_owned())])?.told()
+    ));
+    if let [(shallow, first), .., (depth, last)] = kept.filled[..] {
+        let grown = last.saturating_sub(first);
+        measured.rows.push(Row {
+            driver: name.to_owned(),
+            durability: Durability::None.to_string(),
+            operation: "memory grown",
+            batch: BATCH,
+            payload_bytes: SMALL,
+            depth,
+            producers: 1,
+            bytes_per_item: Some(grown as f64 / (depth - shallow) as f64),
+            ..Row::default()
+        });
+    }
     Ok(())
+}
+
+impl Resident {
+    fn told(&self) -> String {
+        let mut told = vec![format!("{}B when empty", short(self.empty as f64))];
+        for (depth, bytes) in &self.filled {
+            let (bytes, depth) = (short(*bytes as f64), short(*depth as f64));
+            told.push(format!("{bytes}B with {depth} items"));
+        }
+        let mut told = told.join(", ");
+        if let [(_, first), .., (_, last)] = self.filled[..] {
+            let grown = last.saturating_sub(first);
+            told += &format!("; grown by {}B", short(grown as f64));
+        }
+        told
+    }
 }
