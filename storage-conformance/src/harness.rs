@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use storage_api::{Capabilities, Capability, Error, Result, StorageBackend, async_trait};
+use storage_api::{
+    Capabilities, Capability, Error, ErrorKind, Object, Operation, Result, StorageBackend,
+    async_trait,
+};
 
 /// A driver under test: its name, what it claims, and fresh places for it.
 ///
@@ -297,7 +300,7 @@ impl Spot {
         &self.case
     }
 
-    /// An empty directory that is removed when the case has ended.
+    /// A directory that is removed when the case has ended; the same one whenever it is asked for.
     pub fn directory(&self) -> Result<PathBuf> {
         if let Some(directory) = self.directory.get() {
             return Ok(directory.path().to_owned());
@@ -305,17 +308,25 @@ impl Spot {
         let made = tempfile::Builder::new()
             .prefix("storage-conformance-")
             .tempdir()
-            .map_err(|error| {
-                Error::new(
-                    storage_api::ErrorKind::Unavailable,
-                    storage_api::Operation::Open,
-                    storage_api::Object::Place("the directory of a case".to_owned()),
-                    error.to_string(),
-                )
-                .with_source(error)
-            })?;
+            .map_err(no_directory)?;
         Ok(self.directory.get_or_init(|| made).path().to_owned())
     }
+
+    /// An empty directory below [`directory`](Self::directory), another one whenever it is asked for: one case may want
+    /// several places.
+    pub fn fresh_directory(&self) -> Result<PathBuf> {
+        let made = tempfile::Builder::new()
+            .prefix("place-")
+            .tempdir_in(self.directory()?);
+        Ok(made.map_err(no_directory)?.keep())
+    }
+}
+
+fn no_directory(error: std::io::Error) -> Error {
+    let object = Object::Place("the directory of a case".to_owned());
+    let reason =
+        format!("it cannot be made; see to the volume of the temporary directory: {error}");
+    Error::new(ErrorKind::Unavailable, Operation::Open, object, reason).with_source(error)
 }
 
 #[cfg(test)]

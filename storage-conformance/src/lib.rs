@@ -65,7 +65,8 @@
 //!
 //! A place may offer more, and more is then looked at: [`Place::locator`] with [`Harness::attach`] lets the suite kill a process
 //! at work (clause DUR-3), a [`Vandal`] damages the stored bytes (OPEN-2, OPEN-3), [`Failpoints`] make writes fail (ATOM-1,
-//! LIMIT-2). `examples/journal-driver` offers all of it.
+//! LIMIT-2). A driver that keeps its data in a directory has most of it made: [`DirectoryHarness`]. `examples/journal-driver`
+//! shows it.
 //!
 //! # Model runs
 //!
@@ -120,6 +121,7 @@ mod change;
 mod clauses;
 mod crash;
 pub mod differential;
+mod directory;
 mod env;
 mod harness;
 #[doc(hidden)]
@@ -143,6 +145,7 @@ mod vandal;
 
 pub use case::Case;
 pub use clauses::CLAUSES;
+pub use directory::{DirectoryDriver, DirectoryHarness};
 pub use env::Env;
 pub use harness::{
     Claims, Deviation, DriverInfo, Failpoints, Harness, Locator, Place, Spot, Vandal,

@@ -160,11 +160,7 @@ impl Harness for Journals {
     }
 
     async fn provision(&self, spot: &Spot) -> Result<Box<dyn Place>> {
-        let parent = spot.directory()?;
-        let made = tempfile::Builder::new()
-            .prefix("journal-")
-            .tempdir_in(parent);
-        let directory = made.expect("the temporary directory can be written").keep();
+        let directory = spot.fresh_directory()?;
         let defect = self.defect.expect("only a child has none");
         Ok(Box::new(Journal::at(
             directory.join("place"),

@@ -65,11 +65,8 @@ impl Harness for FaultyHarness {
     }
 
     async fn provision(&self, spot: &Spot) -> Result<Box<dyn Place>> {
-        let made = tempfile::tempdir_in(spot.directory()?);
-        Ok(Box::new(FaultyPlace::at(
-            self.0,
-            made.map_err(told)?.keep(),
-        )))
+        let directory = spot.fresh_directory()?;
+        Ok(Box::new(FaultyPlace::at(self.0, directory)))
     }
 
     fn attach(&self, at: &Locator) -> Option<Box<dyn Place>> {
