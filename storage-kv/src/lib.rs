@@ -37,7 +37,7 @@
 //! | `produce`, `lease`, `finish`, `time`, `listing`, `metadata`, `commit` | the operations |
 //! | `janitor` | what happens behind everybody's back |
 //! | `verify` | the stored state against itself |
-//! | `place`, `seal` | the directory, its lock and its marker; what its files were when it was closed |
+//! | `place`, `seal`, `opening` | the directory, its lock and its marker; what its files were when it was closed; how an adapter opens them |
 //! | `backend` | the driver traits |
 
 mod backend;
@@ -60,6 +60,7 @@ mod lease;
 mod listing;
 mod metadata;
 mod numbers;
+mod opening;
 mod overlay;
 mod partition;
 mod place;
@@ -82,6 +83,7 @@ pub use batch::{RangeDelete, WriteBatch};
 pub use engine::{EngineTraits, KvError, KvErrorKind, KvResult, OrderedKv, Span, Visit};
 pub use faults::Faults;
 pub use keyspace::Keyspace;
+pub use opening::{open_aside, refused_opening};
 pub use overlay::Overlay;
 pub use place::{Place, free_bytes};
 pub use prove::prove;

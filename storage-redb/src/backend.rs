@@ -2,12 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use storage_api::{Error, ErrorKind, Object, Operation, Result, RetryHint, forward_backend};
-use storage_kv::{KvBackend, KvError, KvErrorKind, KvOptions, Overlay, Place};
+use storage_api::{Error, ErrorKind, Object, Operation, Result, forward_backend};
+use storage_kv::{Faults, KvBackend, KvOptions, Overlay, Place, open_aside, refused_opening};
 
 use crate::config::RedbConfig;
 use crate::engine::RedbEngine;
-use crate::file::Faults;
 
 /// Under which the driver is chosen, and which its places are marked with.
 const DRIVER: &str = "redb";
@@ -30,39 +29,26 @@ impl RedbBackend {
 
     /// As [`open`](Self::open), with a file that fails when it is told to: for tests.
     pub async fn open_with(config: RedbConfig, faults: Faults) -> Result<Self> {
-        let (sender, opened) = tokio::sync::oneshot::channel();
-        let place = config.storage_dir().display().to_string();
-        let refused = |reason: String| {
-            let place = Object::Place(place.clone());
-            Error::new(ErrorKind::Unavailable, Operation::Open, place, reason)
-        };
-        let thread = std::thread::Builder::new().name("redb-open".to_owned());
-        let open = move || {
-            // An error says that the future was dropped; then so is the backend.
-            let _ = sender.send(Self::open_here(&config, &faults));
-        };
-        let spawned = thread.spawn(open);
-        spawned.map_err(|error| refused(format!("no thread could be started: {error}")))?;
-        let opened = opened.await;
-        opened.map_err(|_| refused("opening it came to no end".to_owned()))?
+        let storage_dir = config.storage_dir().to_owned();
+        let open = move || Self::open_here(&config, &faults);
+        open_aside(DRIVER, &storage_dir, open).await
     }
 
     fn open_here(config: &RedbConfig, faults: &Faults) -> Result<Self> {
         let place = Place::hold(config.storage_dir(), DRIVER)?;
-        let name = place.path().display().to_string();
         // redb panics on some damage.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             RedbEngine::open(place.path(), config.get_cache_bytes(), faults)
         }));
         let engine = match opened {
-            Ok(opened) => opened.map_err(|error| refusal(name, error))?,
+            Ok(opened) => opened.map_err(|error| refused_opening(place.path(), error))?,
             Err(_) => {
                 let kind = ErrorKind::Corrupted;
                 let reason = "its file is damaged, and redb panicked; restore it from a copy";
                 return Err(Error::new(
                     kind,
                     Operation::Open,
-                    Object::Place(name),
+                    Object::Place(place.path().display().to_string()),
                     reason,
                 ));
             }
@@ -73,23 +59,6 @@ impl RedbBackend {
         let inner = KvBackend::open(Overlay::new(engine), options)?;
         Ok(Self { inner })
     }
-}
-
-fn refusal(place: String, error: KvError) -> Error {
-    let (kind, hint) = match error.kind() {
-        KvErrorKind::Corrupted => (ErrorKind::Corrupted, RetryHint::Never),
-        KvErrorKind::Unavailable | KvErrorKind::Broken => {
-            (ErrorKind::Unavailable, RetryHint::SameCall)
-        }
-    };
-    Error::new(
-        kind,
-        Operation::Open,
-        Object::Place(place),
-        error.to_string(),
-    )
-    .with_retry_hint(hint)
-    .with_source(error)
 }
 
 forward_backend!(impl all for RedbBackend => inner);

@@ -15,11 +15,12 @@ use redb::{
 };
 use storage_api::Direction;
 use storage_kv::{
-    EngineTraits, Keyspace, KvError, KvErrorKind, KvResult, OrderedKv, Span, Visit, WriteBatch,
+    EngineTraits, Faults, Keyspace, KvError, KvErrorKind, KvResult, OrderedKv, Span, Visit,
+    WriteBatch,
 };
 
 use crate::error::{translate, translate_io};
-use crate::file::{Disk as _, Faults, FaultyFile, SteadyFile, Tripwire};
+use crate::file::{Disk as _, FaultyFile, SteadyFile, Tripwire};
 
 const FILE: &str = "queue.redb";
 /// A file that is not whole yet.

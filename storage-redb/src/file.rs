@@ -10,9 +10,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use storage_kv::Faults;
 
 /// Tells whether a write has failed, and why.
 #[derive(Debug, Clone, Default)]
@@ -63,65 +64,24 @@ impl Disk for FaultyFile {
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.faults.check()?;
+        self.faults.check_write().map_err(|_| full())?;
         self.file.write_all_at(bytes, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.faults.check()?;
+        self.faults.check_write().map_err(|_| full())?;
         self.file.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.faults.check()?;
-        self.faults.syncs.fetch_add(1, Ordering::AcqRel);
+        self.faults.check_sync().map_err(|_| full())?;
         self.file.sync_data()
     }
 }
 
-/// Makes the file of a backend fail, and counts its syncs, for tests. Clones are one.
-#[derive(Debug, Clone, Default)]
-pub struct Faults {
-    wanted: Arc<AtomicU8>,
-    syncs: Arc<AtomicU64>,
-}
-
-const NONE: u8 = 0;
-const NEXT: u8 = 1;
-const ALL: u8 = 2;
-
-impl Faults {
-    /// The next write or sync fails.
-    pub fn fail_next_write(&self) {
-        self.wanted.store(NEXT, Ordering::Release);
-    }
-
-    /// Every write and sync fails as on a full disk, until [`heal`](Self::heal).
-    pub fn fill_disk(&self) {
-        self.wanted.store(ALL, Ordering::Release);
-    }
-
-    /// Nothing fails any more.
-    pub fn heal(&self) {
-        self.wanted.store(NONE, Ordering::Release);
-    }
-
-    /// How often the file was synced.
-    pub fn syncs(&self) -> u64 {
-        self.syncs.load(Ordering::Acquire)
-    }
-
-    fn check(&self) -> io::Result<()> {
-        match self.wanted.load(Ordering::Acquire) {
-            NONE => Ok(()),
-            wanted => {
-                if wanted == NEXT {
-                    self.heal();
-                }
-                Err(io::ErrorKind::StorageFull.into())
-            }
-        }
-    }
+/// What files say of a disk that takes nothing more.
+fn full() -> io::Error {
+    io::ErrorKind::StorageFull.into()
 }
 
 /// A file that outlives its own failure.

@@ -37,4 +37,4 @@ mod file;
 pub use backend::RedbBackend;
 pub use config::RedbConfig;
 pub use engine::RedbEngine;
-pub use file::Faults;
+pub use storage_kv::Faults;

@@ -1,7 +1,7 @@
 //! The backend that users open.
 
-use storage_api::{Error, ErrorKind, Object, Operation, Result, RetryHint, forward_backend};
-use storage_kv::{Faults, KvBackend, KvError, KvErrorKind, KvOptions, Place};
+use storage_api::{Result, forward_backend};
+use storage_kv::{Faults, KvBackend, KvOptions, Place, open_aside, refused_opening};
 
 use crate::config::RocksConfig;
 use crate::engine::RocksEngine;
@@ -27,51 +27,21 @@ impl RocksBackend {
 
     /// As [`open`](Self::open), with an engine that fails when it is told to: for tests.
     pub async fn open_with(config: RocksConfig, faults: Faults) -> Result<Self> {
-        let (sender, opened) = tokio::sync::oneshot::channel();
-        let place = config.storage_dir().display().to_string();
-        let refused = |reason: String| {
-            let place = Object::Place(place.clone());
-            Error::new(ErrorKind::Unavailable, Operation::Open, place, reason)
-        };
-        let thread = std::thread::Builder::new().name("rocks-open".to_owned());
-        let open = move || {
-            // An error says that the future was dropped; then so is the backend.
-            let _ = sender.send(Self::open_here(&config, &faults));
-        };
-        let spawned = thread.spawn(open);
-        spawned.map_err(|error| refused(format!("no thread could be started: {error}")))?;
-        let opened = opened.await;
-        opened.map_err(|_| refused("opening it came to no end".to_owned()))?
+        let storage_dir = config.storage_dir().to_owned();
+        let open = move || Self::open_here(&config, &faults);
+        open_aside(DRIVER, &storage_dir, open).await
     }
 
     fn open_here(config: &RocksConfig, faults: &Faults) -> Result<Self> {
         let place = Place::hold(config.storage_dir(), DRIVER)?;
-        let name = place.path().display().to_string();
         let opened = RocksEngine::open(place.path(), config, faults);
-        let engine = opened.map_err(|error| refusal(name, error))?;
+        let engine = opened.map_err(|error| refused_opening(place.path(), error))?;
         let version = env!("CARGO_PKG_VERSION");
         let options = KvOptions::new(DRIVER, version, config.get_durability())
             .at(place, config.get_disk_reserve());
         let inner = KvBackend::open(engine, options)?;
         Ok(Self { inner })
     }
-}
-
-fn refusal(place: String, error: KvError) -> Error {
-    let (kind, hint) = match error.kind() {
-        KvErrorKind::Corrupted => (ErrorKind::Corrupted, RetryHint::Never),
-        KvErrorKind::Unavailable | KvErrorKind::Broken => {
-            (ErrorKind::Unavailable, RetryHint::SameCall)
-        }
-    };
-    Error::new(
-        kind,
-        Operation::Open,
-        Object::Place(place),
-        error.to_string(),
-    )
-    .with_retry_hint(hint)
-    .with_source(error)
 }
 
 forward_backend!(impl all for RocksBackend => inner);

@@ -2,10 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use storage_api::{
-    Durability, Error, ErrorKind, Object, Operation, Result, RetryHint, forward_backend,
-};
-use storage_kv::{Faults, KvBackend, KvError, KvErrorKind, KvOptions, Overlay, Place};
+use storage_api::{Durability, Error, ErrorKind, Object, Operation, Result, forward_backend};
+use storage_kv::{Faults, KvBackend, KvOptions, Overlay, Place, open_aside, refused_opening};
 
 use crate::config::SledConfig;
 use crate::engine::SledEngine;
@@ -31,21 +29,9 @@ impl SledBackend {
 
     /// As [`open`](Self::open), with an engine that fails when it is told to: for tests.
     pub async fn open_with(config: SledConfig, faults: Faults) -> Result<Self> {
-        let (sender, opened) = tokio::sync::oneshot::channel();
-        let place = config.storage_dir().display().to_string();
-        let refused = |reason: String| {
-            let place = Object::Place(place.clone());
-            Error::new(ErrorKind::Unavailable, Operation::Open, place, reason)
-        };
-        let thread = std::thread::Builder::new().name("sled-open".to_owned());
-        let open = move || {
-            // An error says that the future was dropped; then so is the backend.
-            let _ = sender.send(Self::open_here(&config, &faults));
-        };
-        let spawned = thread.spawn(open);
-        spawned.map_err(|error| refused(format!("no thread could be started: {error}")))?;
-        let opened = opened.await;
-        opened.map_err(|_| refused("opening it came to no end".to_owned()))?
+        let storage_dir = config.storage_dir().to_owned();
+        let open = move || Self::open_here(&config, &faults);
+        open_aside(DRIVER, &storage_dir, open).await
     }
 
     fn open_here(config: &SledConfig, faults: &Faults) -> Result<Self> {
@@ -60,21 +46,20 @@ impl SledBackend {
             ));
         }
         let place = Place::hold(config.storage_dir(), DRIVER)?;
-        let name = place.path().display().to_string();
         place.await_unlocked(&SledEngine::lock_of(place.path()));
         // sled panics on some damage.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             SledEngine::open(place.path(), config.get_cache_bytes(), faults)
         }));
         let engine = match opened {
-            Ok(opened) => opened.map_err(|error| refusal(name, error))?,
+            Ok(opened) => opened.map_err(|error| refused_opening(place.path(), error))?,
             Err(_) => {
                 let kind = ErrorKind::Corrupted;
                 let reason = "its log is damaged, and sled panicked; restore it from a copy";
                 return Err(Error::new(
                     kind,
                     Operation::Open,
-                    Object::Place(name),
+                    Object::Place(place.path().display().to_string()),
                     reason,
                 ));
             }
@@ -85,23 +70,6 @@ impl SledBackend {
         let inner = KvBackend::open(Overlay::new(engine), options)?;
         Ok(Self { inner })
     }
-}
-
-fn refusal(place: String, error: KvError) -> Error {
-    let (kind, hint) = match error.kind() {
-        KvErrorKind::Corrupted => (ErrorKind::Corrupted, RetryHint::Never),
-        KvErrorKind::Unavailable | KvErrorKind::Broken => {
-            (ErrorKind::Unavailable, RetryHint::SameCall)
-        }
-    };
-    Error::new(
-        kind,
-        Operation::Open,
-        Object::Place(place),
-        error.to_string(),
-    )
-    .with_retry_hint(hint)
-    .with_source(error)
 }
 
 forward_backend!(impl all for SledBackend => inner);

@@ -1,0 +1,90 @@
+//! How an adapter opens its engine.
+
+use std::path::Path;
+
+use storage_api::{Error, ErrorKind, Object, Operation, Result, RetryHint};
+
+use crate::engine::{KvError, KvErrorKind};
+use crate::sync::awaited::oneshot;
+use crate::sync::thread;
+
+/// Opens a place of that driver on a thread of its own, as engines block while they open. If the future is dropped, so is
+/// what was opened.
+///
+/// `Unavailable` where there is no thread, or where it ends without an answer.
+pub async fn open_aside<T: Send + 'static>(
+    driver: &str,
+    storage_dir: &Path,
+    open: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (sender, opened) = oneshot::channel();
+    let refused = |reason: String| {
+        let place = Object::Place(storage_dir.display().to_string());
+        Error::new(ErrorKind::Unavailable, Operation::Open, place, reason)
+    };
+    let thread = thread::Builder::new().name(format!("{driver}-open"));
+    let spawned = thread.spawn(move || {
+        // An error says that the future was dropped; then so is the backend.
+        let _ = sender.send(open());
+    });
+    spawned.map_err(|error| refused(format!("no thread could be started: {error}")))?;
+    let opened = opened.await;
+    opened.map_err(|_| refused("opening it came to no end".to_owned()))?
+}
+
+/// What an engine that cannot be opened means for the place: damage stays, anything else may pass.
+pub fn refused_opening(place: &Path, error: KvError) -> Error {
+    let (kind, hint) = match error.kind() {
+        KvErrorKind::Corrupted => (ErrorKind::Corrupted, RetryHint::Never),
+        KvErrorKind::Unavailable | KvErrorKind::Broken => {
+            (ErrorKind::Unavailable, RetryHint::SameCall)
+        }
+    };
+    let place = Object::Place(place.display().to_string());
+    Error::new(kind, Operation::Open, place, error.to_string())
+        .with_retry_hint(hint)
+        .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_opening_that_panics_is_unavailable_and_names_the_place() {
+        let opened = open_aside("sim", Path::new("/a/place"), || -> Result<()> {
+            panic!("the engine gave up")
+        });
+
+        let error = opened.await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(*error.object(), Object::Place("/a/place".to_owned()));
+    }
+
+    #[test]
+    fn damage_is_told_for_ever_and_anything_else_for_now() {
+        for (found, told, hint) in [
+            (
+                KvErrorKind::Corrupted,
+                ErrorKind::Corrupted,
+                RetryHint::Never,
+            ),
+            (
+                KvErrorKind::Unavailable,
+                ErrorKind::Unavailable,
+                RetryHint::SameCall,
+            ),
+            (
+                KvErrorKind::Broken,
+                ErrorKind::Unavailable,
+                RetryHint::SameCall,
+            ),
+        ] {
+            let error = refused_opening(Path::new("p"), KvError::new(found, "why"));
+
+            assert_eq!((error.kind(), error.retry_hint()), (told, hint));
+            assert_eq!(*error.object(), Object::Place("p".to_owned()));
+        }
+    }
+}
