@@ -1,8 +1,7 @@
 //! Stories of the redb driver: old places, full disks, shared syncs, space that comes back.
 
-#![expect(clippy::unwrap_used, reason = "a story that fails says where it did")]
-
 mod disk;
+#[path = "../driver/mod.rs"]
+mod driver;
 mod golden;
 mod places;
-mod scene;

@@ -4,7 +4,9 @@ use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
 use storage_api::{ItemStore, PartitionConfig, PartitionStore, StorageBackend};
 use storage_rocks::RocksBackend;
 
-use crate::scene::{batch, home, lease, open};
+use storage_stories::scene::{batch, home, lease, open};
+
+use crate::driver::Rocks;
 
 const ITEMS: usize = 20_000;
 const BATCH: usize = 1_000;
@@ -23,7 +25,7 @@ async fn steps_of_first_lease(backend: &RocksBackend) -> u64 {
 #[tokio::test]
 async fn the_first_lease_behind_a_drained_head_steps_over_next_to_nothing() {
     let scratch = tempfile::tempdir().unwrap();
-    let backend = open(scratch.path()).await;
+    let backend = open::<Rocks>(scratch.path()).await;
     let config = PartitionConfig::default();
     backend.create_partition(&home(), config).await.unwrap();
     for _ in 0..ITEMS / BATCH {
@@ -42,7 +44,7 @@ async fn the_first_lease_behind_a_drained_head_steps_over_next_to_nothing() {
     assert!(steps < 100, "{steps} steps");
     backend.produce(&home(), batch(1, b"two")).await.unwrap();
     backend.close().await.unwrap();
-    let backend = open(scratch.path()).await;
+    let backend = open::<Rocks>(scratch.path()).await;
     let steps = steps_of_first_lease(&backend).await;
     assert!(steps < 100, "{steps} steps after a reopening");
 }

@@ -4,7 +4,8 @@
 
 mod disk;
 mod drained;
+#[path = "../driver/mod.rs"]
+mod driver;
 mod golden;
 mod modes;
 mod places;
-mod scene;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rocksdb::{DB, DBRecoveryMode, Options};
 
-use crate::scene::copy;
+use storage_stories::scene::copy;
 
 const ROWS: usize = 10;
 

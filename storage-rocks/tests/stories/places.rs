@@ -2,56 +2,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use storage_api::{Capability, Durability, ErrorKind, StorageBackend};
-use storage_rocks::{RocksBackend, RocksConfig};
+use storage_stories::scene::{
+    assert_verified, contents, copy, furnish, furnish_and_close, open, refusal,
+};
 
-use crate::scene::{contents, copy, furnish, open};
+use crate::driver::Rocks;
 
-#[tokio::test]
-async fn a_second_opening_is_refused_and_harms_nothing() {
-    let scratch = tempfile::tempdir().unwrap();
-    let backend = open(scratch.path()).await;
-    furnish(&backend).await;
-    let before = contents(&backend).await;
-
-    let error = RocksBackend::open(RocksConfig::new(scratch.path()))
-        .await
-        .unwrap_err();
-
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(
-        error.reason().contains(&std::process::id().to_string()),
-        "{error}"
-    );
-    assert_eq!(contents(&backend).await, before);
-    backend.close().await.unwrap();
-    assert_eq!(contents(&open(scratch.path()).await).await, before);
-}
-
-#[tokio::test]
-async fn a_backend_that_was_dropped_has_lost_nothing_and_let_go() {
-    let scratch = tempfile::tempdir().unwrap();
-    let backend = open(scratch.path()).await;
-    furnish(&backend).await;
-    let before = contents(&backend).await;
-
-    drop(backend);
-
-    assert_eq!(contents(&open(scratch.path()).await).await, before);
-}
-
-/// A closed place that holds something, and what that is.
-async fn closed(directory: &Path) -> String {
-    let backend = open(directory).await;
-    furnish(&backend).await;
-    let contents = contents(&backend).await;
-    backend.close().await.unwrap();
-    contents
-}
+storage_stories::places!(Rocks);
 
 #[tokio::test]
 async fn power_loss_is_the_default_and_survived() {
     let scratch = tempfile::tempdir().unwrap();
-    let backend = open(scratch.path()).await;
+    let backend = open::<Rocks>(scratch.path()).await;
 
     backend.sync().await.unwrap();
 
@@ -63,7 +25,7 @@ async fn power_loss_is_the_default_and_survived() {
 #[tokio::test]
 async fn a_file_that_was_changed_after_the_closing_is_corrupted_and_left_as_it_was() {
     let scratch = tempfile::tempdir().unwrap();
-    closed(scratch.path()).await;
+    furnish_and_close::<Rocks>(scratch.path()).await;
     let files: Vec<_> = fs::read_dir(scratch.path().join("queue.rocks"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -81,21 +43,19 @@ async fn a_file_that_was_changed_after_the_closing_is_corrupted_and_left_as_it_w
         longer.push(0);
         fs::write(&file, &longer).unwrap();
 
-        let error = RocksBackend::open(RocksConfig::new(scratch.path()))
-            .await
-            .unwrap_err();
+        let error = refusal::<Rocks>(scratch.path()).await;
 
         assert_eq!(error.kind(), ErrorKind::Corrupted, "{file:?}: {error}");
         assert_eq!(fs::read(&file).unwrap(), longer);
         fs::write(&file, whole).unwrap();
     }
-    open(scratch.path()).await;
+    open::<Rocks>(scratch.path()).await;
 }
 
 /// A place as a process that was killed leaves it, the path of its last log, and what it holds.
 async fn killed(place: &Path) -> (PathBuf, String) {
     let scratch = tempfile::tempdir().unwrap();
-    let backend = open(scratch.path()).await;
+    let backend = open::<Rocks>(scratch.path()).await;
     furnish(&backend).await;
     let contents = contents(&backend).await;
     copy(scratch.path(), place);
@@ -113,11 +73,10 @@ async fn a_place_whose_process_was_killed_holds_what_was_acknowledged() {
     let scratch = tempfile::tempdir().unwrap();
     let (_, before) = killed(scratch.path()).await;
 
-    let backend = open(scratch.path()).await;
+    let backend = open::<Rocks>(scratch.path()).await;
 
     assert_eq!(contents(&backend).await, before);
-    let found = backend.verify().unwrap().verify().await.unwrap();
-    assert_eq!(found, Vec::<String>::new());
+    assert_verified(&backend).await;
 }
 
 #[tokio::test]
@@ -130,9 +89,7 @@ async fn a_log_that_is_damaged_before_its_tail_is_refused_and_left_as_it_was() {
         bytes[at] ^= 0x10;
         fs::write(&log, &bytes).unwrap();
 
-        let error = RocksBackend::open(RocksConfig::new(scratch.path()))
-            .await
-            .unwrap_err();
+        let error = refusal::<Rocks>(scratch.path()).await;
 
         assert_eq!(error.kind(), ErrorKind::Corrupted, "byte {at}: {error}");
         assert_eq!(fs::read(&log).unwrap(), bytes);
@@ -147,27 +104,12 @@ async fn the_tail_of_a_log_that_a_crash_cut_off_is_dropped_and_no_more() {
         let bytes = fs::read(&log).unwrap();
         fs::write(&log, &bytes[..bytes.len() - cut]).unwrap();
 
-        let backend = open(scratch.path()).await;
+        let backend = open::<Rocks>(scratch.path()).await;
 
         let after = contents(&backend).await;
         assert_ne!(after, before, "{cut} bytes were cut off");
         // The last operation was the commit of two entries; the one before it is there.
         assert!(after.contains("is tried again"), "{after}");
-        let found = backend.verify().unwrap().verify().await.unwrap();
-        assert_eq!(found, Vec::<String>::new());
+        assert_verified(&backend).await;
     }
-}
-
-#[tokio::test]
-async fn a_place_of_another_driver_is_refused() {
-    let scratch = tempfile::tempdir().unwrap();
-    let held = storage_kv::Place::hold(scratch.path(), "redb").unwrap();
-    drop(held);
-
-    let error = RocksBackend::open(RocksConfig::new(scratch.path()))
-        .await
-        .unwrap_err();
-
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(!scratch.path().join("queue.rocks").exists());
 }

@@ -1,61 +1,18 @@
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use storage_api::{Capability, Durability, ErrorKind, Outcome, StorageBackend};
-use storage_sled::{SledBackend, SledConfig};
+use storage_stories::scene::{contents, furnish_and_close, open, refusal};
+use storage_stories::{Opening, StoredDriver as _};
 
-use crate::scene::{contents, furnish, open};
+use crate::driver::Sled;
 
-#[tokio::test]
-async fn a_second_opening_is_refused_and_harms_nothing() {
-    let scratch = tempfile::tempdir().unwrap();
-    let backend = open(scratch.path()).await;
-    furnish(&backend).await;
-    let before = contents(&backend).await;
-
-    let error = SledBackend::open(SledConfig::new(scratch.path()))
-        .await
-        .unwrap_err();
-
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(
-        error.reason().contains(&std::process::id().to_string()),
-        "{error}"
-    );
-    assert_eq!(contents(&backend).await, before);
-    backend.close().await.unwrap();
-    assert_eq!(contents(&open(scratch.path()).await).await, before);
-}
-
-#[tokio::test]
-async fn a_backend_that_was_dropped_has_lost_nothing_and_let_go() {
-    let scratch = tempfile::tempdir().unwrap();
-    let backend = open(scratch.path()).await;
-    furnish(&backend).await;
-    let before = contents(&backend).await;
-
-    drop(backend);
-
-    assert_eq!(contents(&open(scratch.path()).await).await, before);
-}
-
-/// A closed place that holds something, and what that is.
-async fn closed(directory: &Path) -> String {
-    let backend = open(directory).await;
-    furnish(&backend).await;
-    let contents = contents(&backend).await;
-    backend.close().await.unwrap();
-    contents
-}
+storage_stories::places!(Sled);
 
 #[tokio::test]
 async fn a_copy_of_the_lock_of_sled_that_a_starting_process_has_is_waited_for() {
     let scratch = tempfile::tempdir().unwrap();
-    let backend = open(scratch.path()).await;
-    furnish(&backend).await;
-    let before = contents(&backend).await;
-    backend.close().await.unwrap();
+    let before = furnish_and_close::<Sled>(scratch.path()).await;
     let file = scratch.path().join("queue.sled/db");
     let lock = fs::File::open(&file).unwrap();
     lock.lock().unwrap();
@@ -70,7 +27,7 @@ async fn a_copy_of_the_lock_of_sled_that_a_starting_process_has_is_waited_for() 
         .spawn()
         .unwrap();
 
-    let backend = open(scratch.path()).await;
+    let backend = open::<Sled>(scratch.path()).await;
 
     child.wait().unwrap();
     assert_eq!(contents(&backend).await, before);
@@ -81,8 +38,8 @@ async fn power_loss_is_refused_before_anything_is_made() {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path().join("data");
 
-    let config = SledConfig::new(&directory).durability(Durability::PowerLoss);
-    let error = SledBackend::open(config).await.unwrap_err();
+    let opening = Opening::with_durability(Durability::PowerLoss);
+    let error = Sled::open(&directory, opening).await.unwrap_err();
 
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(
@@ -95,7 +52,7 @@ async fn power_loss_is_refused_before_anything_is_made() {
 #[tokio::test]
 async fn a_sync_is_unsupported_as_sled_never_waits_for_the_disk() {
     let scratch = tempfile::tempdir().unwrap();
-    let backend = open(scratch.path()).await;
+    let backend = open::<Sled>(scratch.path()).await;
 
     let error = backend.sync().await.unwrap_err();
 
@@ -109,16 +66,14 @@ async fn a_sync_is_unsupported_as_sled_never_waits_for_the_disk() {
 #[tokio::test]
 async fn a_log_that_was_changed_after_the_closing_is_corrupted_and_left_as_it_was() {
     let scratch = tempfile::tempdir().unwrap();
-    closed(scratch.path()).await;
+    furnish_and_close::<Sled>(scratch.path()).await;
     let log = scratch.path().join("queue.sled/db");
     let whole = fs::read(&log).unwrap();
     // Its end, where sled takes damage for a crash, is among it.
     for cut in [1, whole.len() / 2, whole.len()] {
         fs::write(&log, &whole[..whole.len() - cut]).unwrap();
 
-        let error = SledBackend::open(SledConfig::new(scratch.path()))
-            .await
-            .unwrap_err();
+        let error = refusal::<Sled>(scratch.path()).await;
 
         assert_eq!(error.kind(), ErrorKind::Corrupted, "{cut} bytes: {error}");
         assert_eq!(
@@ -131,28 +86,14 @@ async fn a_log_that_was_changed_after_the_closing_is_corrupted_and_left_as_it_wa
 #[tokio::test]
 async fn a_place_whose_process_was_killed_is_opened_without_its_seal() {
     let scratch = tempfile::tempdir().unwrap();
-    let before = closed(scratch.path()).await;
+    let before = furnish_and_close::<Sled>(scratch.path()).await;
     fs::remove_file(scratch.path().join("seal")).unwrap();
 
-    let backend = open(scratch.path()).await;
+    let backend = open::<Sled>(scratch.path()).await;
 
     assert_eq!(contents(&backend).await, before);
     assert!(
         !scratch.path().join("seal").exists(),
         "while it is open there is none"
     );
-}
-
-#[tokio::test]
-async fn a_place_of_another_driver_is_refused() {
-    let scratch = tempfile::tempdir().unwrap();
-    let held = storage_kv::Place::hold(scratch.path(), "redb").unwrap();
-    drop(held);
-
-    let error = SledBackend::open(SledConfig::new(scratch.path()))
-        .await
-        .unwrap_err();
-
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(!scratch.path().join("queue.sled").exists());
 }

@@ -1,26 +1,30 @@
 //! Builders of the stories.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use storage_api::{
-    CommitRequest, Count, Holder, ItemBatch, ItemStore, Key, KeyRange, LeaseRequest, ListRequest,
-    MetadataStore, Namespace, NewItem, PartitionConfig, PartitionId, PartitionStore, Receipts,
-    Requeue, Retries, Retry, RetryTo, ScanRequest, SealedBatch, States, StorageBackend, Timestamp,
-    Value,
+    CommitRequest, Count, Error, Holder, ItemBatch, Key, KeyRange, LeaseRequest, ListRequest,
+    Namespace, NewItem, PartitionConfig, PartitionId, Receipts, Requeue, Retries, Retry, RetryTo,
+    ScanRequest, SealedBatch, States, StorageBackend, Timestamp, Value,
 };
-use storage_redb::{Faults, RedbBackend, RedbConfig};
 
-pub(crate) fn home() -> PartitionId {
+use crate::driver::{Opening, StoredDriver};
+
+/// The partition of the stories.
+pub fn home() -> PartitionId {
     PartitionId::new("home/\0\u{1f980}", 7).unwrap()
 }
 
-pub(crate) fn at(micros: i64) -> Timestamp {
+/// That many microseconds after the epoch.
+pub fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(micros)
 }
 
-pub(crate) fn batch(count: usize, payload: &[u8]) -> SealedBatch {
+/// So many items with that payload, of the time 0.
+pub fn batch(count: usize, payload: &[u8]) -> SealedBatch {
     let mut batch = ItemBatch::new();
     for _ in 0..count {
         batch.push(NewItem::new(payload)).unwrap();
@@ -28,22 +32,24 @@ pub(crate) fn batch(count: usize, payload: &[u8]) -> SealedBatch {
     batch.seal(at(0))
 }
 
-pub(crate) async fn open(directory: &Path) -> RedbBackend {
-    open_with(directory, Faults::default()).await
+/// Opens a place as tests usually do.
+pub async fn open<D: StoredDriver>(directory: &Path) -> D::Backend {
+    D::open(directory, Opening::default()).await.unwrap()
 }
 
-pub(crate) async fn open_with(directory: &Path, faults: Faults) -> RedbBackend {
-    let config = RedbConfig::new(directory).disk_reserve(0);
-    RedbBackend::open_with(config, faults).await.unwrap()
+/// Why a place that must be refused is.
+pub async fn refusal<D: StoredDriver>(directory: &Path) -> Error {
+    D::open(directory, Opening::default()).await.unwrap_err()
 }
 
-pub(crate) async fn lease(backend: &RedbBackend, count: usize) -> Receipts {
+/// Leases so many items of [`home`], until 50.
+pub async fn lease(backend: &impl StorageBackend, count: usize) -> Receipts {
     let request = LeaseRequest::new(at(1), at(50), Count::new(count).unwrap());
     backend.lease(&home(), request).await.unwrap().receipts()
 }
 
 /// Fills a new place with everything that there can be.
-pub(crate) async fn furnish(backend: &RedbBackend) {
+pub async fn furnish(backend: &impl StorageBackend) {
     let config = PartitionConfig::default()
         .with_dedup_for(Duration::from_secs(3600))
         .with_attempts_max(5)
@@ -99,7 +105,7 @@ pub(crate) async fn furnish(backend: &RedbBackend) {
 }
 
 /// Everything that can be seen, as text.
-pub(crate) async fn contents(backend: &RedbBackend) -> String {
+pub async fn contents(backend: &impl StorageBackend) -> String {
     let mut text = String::new();
     let partitions = backend.list_partitions(None, Count::MAX).await.unwrap();
     for info in partitions.items {
@@ -117,4 +123,37 @@ pub(crate) async fn contents(backend: &RedbBackend) -> String {
         writeln!(text, "{namespace:?} {entries:?}").unwrap();
     }
     text
+}
+
+/// Leaves a closed place that holds something, and tells what that is.
+pub async fn furnish_and_close<D: StoredDriver>(directory: &Path) -> String {
+    let backend = open::<D>(directory).await;
+    furnish(&backend).await;
+    let contents = contents(&backend).await;
+    backend.close().await.unwrap();
+    contents
+}
+
+/// Asserts that the stored state agrees with itself.
+pub async fn assert_verified(backend: &impl StorageBackend) {
+    let found = backend.verify().unwrap().verify().await.unwrap();
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// Copies a place, open or closed: without its locks, which are about who holds it, and without what RocksDB tells about itself.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_left = |left: &&str| name.starts_with(*left);
+        if ["lock", "LOCK", "LOG", "OPTIONS"].iter().any(is_left) {
+            continue;
+        }
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
 }

@@ -1,0 +1,161 @@
+//! Full disks, shared syncs, the largest batch, and what each durability keeps.
+
+use std::sync::Arc;
+
+use storage_api::{
+    Count, ErrorKind, ItemStore, LeaseRequest, PartitionConfig, PartitionStore, RetryHint,
+    StorageBackend,
+};
+use storage_kv::Faults;
+
+use crate::driver::{Opening, StoredDriver};
+use crate::scene::{at, batch, home, lease, open};
+
+/// A test for each story of [`disk`](mod@crate::disk), on that driver.
+#[macro_export]
+macro_rules! disk {
+    ($driver:ty) => {
+        $crate::told! { disk of $driver, ():
+            #[tokio::test]
+            below_the_reserve_only_what_grows_is_refused;
+            #[tokio::test]
+            a_disk_that_others_filled_stops_writes_until_a_reopening_and_loses_nothing;
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            sixty_four_producers_share_their_syncs;
+            #[tokio::test]
+            the_largest_batch_of_the_largest_payloads_comes_back_after_a_reopening;
+            #[tokio::test]
+            each_durability_says_what_it_is;
+        }
+    };
+}
+
+async fn with_home<B: StorageBackend>(backend: B) -> B {
+    let config = PartitionConfig::default();
+    backend.create_partition(&home(), config).await.unwrap();
+    backend
+}
+
+async fn ready(backend: &impl StorageBackend) -> u64 {
+    backend.stats(&home()).await.unwrap().ready.items
+}
+
+/// Clause LIMIT-2.
+pub async fn below_the_reserve_only_what_grows_is_refused<D: StoredDriver>() {
+    let scratch = tempfile::tempdir().unwrap();
+    let backend = with_home(open::<D>(scratch.path()).await).await;
+    let items = batch(3, b"payload");
+    backend.produce(&home(), items).await.unwrap();
+    backend.close().await.unwrap();
+    // No disk has as much free.
+    let opening = Opening::with_disk_reserve(u64::MAX);
+    let backend = D::open(scratch.path(), opening).await.unwrap();
+
+    let refused = backend.produce(&home(), batch(1, b"more")).await;
+
+    let error = refused.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CapacityExceeded);
+    assert!(error.reason().contains("reserve"), "{error}");
+    backend.produce(&home(), batch(0, b"")).await.unwrap();
+    let receipts = lease(&backend, 3).await;
+    let later = backend.extend(&home(), receipts.clone(), at(60)).await;
+    later.unwrap();
+    backend.complete(&home(), receipts).await.unwrap();
+    backend.delete_partition(&home()).await.unwrap();
+}
+
+/// Clause LIMIT-2.
+pub async fn a_disk_that_others_filled_stops_writes_until_a_reopening_and_loses_nothing<
+    D: StoredDriver,
+>() {
+    let scratch = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let opened = D::open(scratch.path(), Opening::with_faults(&faults)).await;
+    let backend = with_home(opened.unwrap()).await;
+    let kept = batch(3, &[1; 5000]);
+    backend.produce(&home(), kept).await.unwrap();
+    faults.fill_disk();
+
+    let refused = backend.produce(&home(), batch(3, &[2; 5000])).await;
+
+    let error = refused.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.retry_hint(), RetryHint::AfterReopen);
+    assert_eq!(ready(&backend).await, 3);
+    assert!(!backend.health().await.unwrap().is_writable);
+    let _ = backend.close().await;
+    faults.heal();
+    let backend = open::<D>(scratch.path()).await;
+    assert_eq!(ready(&backend).await, 3);
+    let more = batch(3, &[2; 5000]);
+    backend.produce(&home(), more).await.unwrap();
+}
+
+/// Group commit.
+pub async fn sixty_four_producers_share_their_syncs<D: StoredDriver>() {
+    const EACH: u64 = 10;
+    let scratch = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let opened = D::open(scratch.path(), Opening::with_faults(&faults)).await;
+    let backend = Arc::new(with_home(opened.unwrap()).await);
+    let before = faults.syncs();
+
+    let producing: Vec<_> = (0..64)
+        .map(|_| {
+            let backend = Arc::clone(&backend);
+            tokio::spawn(async move {
+                for _ in 0..EACH {
+                    backend.produce(&home(), batch(1, b"one")).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in producing {
+        task.await.unwrap();
+    }
+
+    // How many share one is the business of the disk: the slower it is, the more. That they do is not.
+    let syncs = faults.syncs() - before;
+    assert!(
+        syncs < 64 * EACH / 2,
+        "{syncs} syncs for {} operations",
+        64 * EACH
+    );
+    assert_eq!(ready(&*backend).await, 64 * EACH);
+}
+
+/// Clauses ITEM-5 and LIMIT-1.
+pub async fn the_largest_batch_of_the_largest_payloads_comes_back_after_a_reopening<
+    D: StoredDriver,
+>() {
+    let scratch = tempfile::tempdir().unwrap();
+    let payload = vec![0xa5; storage_api::limits::PAYLOAD_BYTES_MAX];
+    let backend = with_home(open::<D>(scratch.path()).await).await;
+    backend.produce(&home(), batch(4, &payload)).await.unwrap();
+    backend.close().await.unwrap();
+
+    let backend = open::<D>(scratch.path()).await;
+
+    let request = LeaseRequest::new(at(1), at(50), Count::MAX);
+    let leased = backend.lease(&home(), request).await.unwrap();
+    assert_eq!(leased.len(), 4);
+    assert!(leased.iter().all(|item| item.payload() == payload));
+    backend.complete(&home(), leased.receipts()).await.unwrap();
+}
+
+/// Clause DUR-1.
+pub async fn each_durability_says_what_it_is<D: StoredDriver>() {
+    for durability in D::DURABILITIES {
+        let scratch = tempfile::tempdir().unwrap();
+        let opening = Opening::with_durability(*durability);
+        let opened = D::open(scratch.path(), opening.clone()).await;
+        let backend = with_home(opened.unwrap()).await;
+        backend.produce(&home(), batch(1, b"one")).await.unwrap();
+
+        assert_eq!(backend.descriptor().durability, *durability);
+        backend.close().await.unwrap();
+
+        let backend = D::open(scratch.path(), opening).await.unwrap();
+        assert_eq!(ready(&backend).await, 1);
+    }
+}
