@@ -231,6 +231,17 @@ impl View {
         }
         Ok(Self::of(&snapshot))
     }
+
+    /// What a call makes of a stage elsewhere, where nothing fails and nobody drops it.
+    pub(crate) async fn behind(env: &Env, call: &Call) -> Self {
+        let env = env.elsewhere().await;
+        let stage = Stage::set(&env).await;
+        let done = (call.on)(env.backend().await, stage).await;
+        done.unwrap_or_else(|error| panic!("{}: {error}", call.name));
+        let view = Self::of(&env.snapshot().await);
+        env.finish().await;
+        view
+    }
 }
 
 impl SeenItem {

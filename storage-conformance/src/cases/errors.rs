@@ -9,7 +9,7 @@ use storage_api::{
 };
 
 use crate::case::{Case, cases};
-use crate::change::{CHANGES, Call, Stage, View};
+use crate::change::{CHANGES, Stage, View};
 use crate::env::{Env, at, count, namespace, partition_id, refused};
 use crate::harness::Failpoints;
 use crate::part::{ready_at, receipts, whole};
@@ -331,17 +331,6 @@ fn failpoints(env: &Env) -> &dyn Failpoints {
     }
 }
 
-/// What the change makes of a stage where nothing fails.
-async fn applied(env: &Env, change: &Call) -> View {
-    let env = env.elsewhere().await;
-    let stage = Stage::set(&env).await;
-    let done = (change.on)(env.backend().await, stage).await;
-    done.unwrap_or_else(|error| panic!("{}: {error}", change.name));
-    let view = View::of(&env.snapshot().await);
-    env.finish().await;
-    view
-}
-
 /// Leaves the backend, which may not close any more, and opens the place again.
 async fn reopen_after_failure(env: &Env) -> View {
     if let Some(backend) = env.forget().await {
@@ -365,7 +354,7 @@ async fn a_failed_write_is_applied_wholly_or_not_at_all(env: Env) {
     let mut failures = 0;
     for change in CHANGES {
         let name = change.name;
-        let applied = applied(&env, change).await;
+        let applied = View::behind(&env, change).await;
         let env = env.elsewhere().await;
         let stage = Stage::set(&env).await;
         let before = View::of(&env.snapshot().await);
@@ -428,7 +417,7 @@ async fn a_full_disk_refuses_what_grows_and_loses_nothing(env: Env) {
     failpoints(&env);
     for change in CHANGES {
         let name = change.name;
-        let applied = applied(&env, change).await;
+        let applied = View::behind(&env, change).await;
         let env = env.elsewhere().await;
         let stage = Stage::set(&env).await;
         let backend = env.backend().await;
