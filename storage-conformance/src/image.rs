@@ -5,6 +5,26 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The path of every directory and every file below a directory, relative to it, and whether it is a directory; in the order
+/// of their paths, so that a directory stands before what is in it.
+pub(crate) fn walk(root: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
+    let mut found = Vec::new();
+    let mut directories = vec![PathBuf::new()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(root.join(&directory))? {
+            let entry = entry?;
+            let path = directory.join(entry.file_name());
+            let is_directory = entry.file_type()?.is_dir();
+            if is_directory {
+                directories.push(path.clone());
+            }
+            found.push((path, is_directory));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Every directory and every file below a directory, by path; a directory has no bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Image(pub(crate) BTreeMap<PathBuf, Option<Vec<u8>>>);
@@ -13,18 +33,12 @@ impl Image {
     /// What stands below that directory.
     pub(crate) fn take(root: &Path) -> io::Result<Self> {
         let mut image = Self::default();
-        let mut directories = vec![PathBuf::new()];
-        while let Some(directory) = directories.pop() {
-            for entry in fs::read_dir(root.join(&directory))? {
-                let entry = entry?;
-                let path = directory.join(entry.file_name());
-                if entry.file_type()?.is_dir() {
-                    directories.push(path.clone());
-                    image.0.insert(path, None);
-                } else {
-                    image.0.insert(path, Some(fs::read(entry.path())?));
-                }
-            }
+        for (path, is_directory) in walk(root)? {
+            let bytes = match is_directory {
+                true => None,
+                false => Some(fs::read(root.join(&path))?),
+            };
+            image.0.insert(path, bytes);
         }
         Ok(image)
     }

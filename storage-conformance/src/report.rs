@@ -81,6 +81,9 @@ impl std::fmt::Display for DriverVerdict {
     }
 }
 
+/// What a table says of a driver in one line.
+type Cell<'a> = dyn Fn(&DriverReport) -> String + 'a;
+
 impl Report {
     /// Reads every driver's records from those directories, each of which holds a directory per driver.
     ///
@@ -119,14 +122,21 @@ impl Report {
         text
     }
 
+    /// The first lines of a table with a column for each driver.
+    fn write_head(&self, text: &mut String, head: &str) -> std::fmt::Result {
+        self.write_row(text, head, &|driver| driver.name.clone())?;
+        writeln!(text, "|---|{}", "---|".repeat(self.drivers.len()))
+    }
+
+    /// A line of such a table.
+    fn write_row(&self, text: &mut String, head: &str, cell: &Cell<'_>) -> std::fmt::Result {
+        let cells: Vec<_> = self.drivers.iter().map(cell).collect();
+        writeln!(text, "| {head} | {} |", cells.join(" | "))
+    }
+
     fn write_markdown(&self, text: &mut String) -> std::fmt::Result {
-        let names: Vec<_> = self.drivers.iter().map(|one| one.name.as_str()).collect();
-        writeln!(text, "| clause | {} |", names.join(" | "))?;
-        writeln!(text, "|---|{}", "---|".repeat(names.len()))?;
-        let row = |text: &mut String, head: &str, cell: &dyn Fn(&DriverReport) -> String| {
-            let cells: Vec<_> = self.drivers.iter().map(cell).collect();
-            writeln!(text, "| {head} | {} |", cells.join(" | "))
-        };
+        self.write_head(text, "clause")?;
+        let row = |text: &mut String, head: &str, cell: &Cell<'_>| self.write_row(text, head, cell);
         row(text, "**verdict**", &|driver| {
             format!("**{}**", driver.verdict)
         })?;

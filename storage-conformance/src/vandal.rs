@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use storage_api::{Error, ErrorKind, Object, Operation, Result, async_trait};
 
 use crate::harness::Vandal;
+use crate::image::walk;
 
 /// Marks a directory as written by a newer format.
 type Renew = Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
@@ -134,21 +135,9 @@ impl DirectoryVandal {
 
 /// The paths of all files below a directory, relative to it, in the order of their names.
 pub(crate) fn files_below(root: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut directories = vec![PathBuf::new()];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(root.join(&directory))? {
-            let entry = entry?;
-            let path = directory.join(entry.file_name());
-            if entry.file_type()?.is_dir() {
-                directories.push(path);
-            } else {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
+    let found = walk(root)?.into_iter();
+    let files = found.filter(|(_, is_directory)| !is_directory);
+    Ok(files.map(|(path, _)| path).collect())
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 
 use storage_api::{
     CommitOutcome, CommitRequest, Count, Error, Floors, Holder, ItemBatch, ItemEntry, ItemId,
-    ItemIds, ItemState, LeaseId, LeaseRequest, ListRequest, Namespace, NewItem, PartitionId,
-    Position, ProduceOutcome, Produced, Receipt, Receipts, Refusal, RestoreBatch, Result, Retries,
-    Retry, RetryTo, ScanRequest, State, States, Step, StorageBackend, UpdateOutcome,
+    ItemIds, ItemState, LeaseId, LeaseRequest, ListRequest, Namespace, PartitionId, Position,
+    ProduceOutcome, Produced, Receipt, Receipts, Refusal, RestoreBatch, Result, Retries, Retry,
+    RetryTo, ScanRequest, State, States, Step, StorageBackend, UpdateOutcome,
 };
 
 use super::steps::Done;
@@ -14,12 +14,11 @@ use crate::model::action::{
     Action, CheckPick, Expected, IdPick, Item, KeyPick, PositionPick, ReceiptPick, Restored,
     RestoredState, RetryPick, StepPick, To, WritePick,
 };
-use crate::model::{key, key_range, note, ranked, value};
+use crate::model::{key, key_range, new_item, note, ranked, value};
 
 /// Queues and numbers that a driver could take for each other; each lane puts its number before them.
 const PARTITIONS: [(&str, u32); 4] = [("q", 1), ("q", 10), ("q/1", 0), ("q\u{10ffff}", 1)];
 const NAMESPACES: [&str; 3] = ["n", "n\0", "n\u{10ffff}"];
-const DEDUP_KEYS: [&[u8]; 4] = [b"k", b"k\0", b"ka", b"\xff"];
 
 /// A partition with more items is cleared instead of whatever was to be done: a look at it stays cheap.
 const ITEMS_MAX: usize = 40;
@@ -366,18 +365,7 @@ impl Stance<'_> {
             while payload.len() < item.bytes as usize {
                 payload.push('.');
             }
-            let mut new = NewItem::new(&payload)
-                .priority(item.priority)
-                .attempts_max(item.attempts_max);
-            if let Some(key) = item.dedup_key {
-                new = new.dedup_key(DEDUP_KEYS[usize::from(key) % DEDUP_KEYS.len()]);
-            }
-            if let Some(enqueue_at) = item.enqueue_at {
-                new = new.enqueue_at(at(enqueue_at));
-            }
-            if let Some(expire_at) = item.expire_at {
-                new = new.expire_at(at(expire_at));
-            }
+            let new = new_item(item, payload.as_bytes());
             batch.push(new).expect("a small item is within the limits");
         }
         batch

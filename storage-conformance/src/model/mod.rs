@@ -34,7 +34,7 @@ pub(crate) use self::apply::key_range;
 pub(crate) use self::corpus::CASES as CORPUS;
 pub(crate) use self::differ::run_seed as differ;
 pub(crate) use self::numbers::ranked;
-pub(crate) use self::world::{key, note, value};
+pub(crate) use self::world::{key, new_item, note, value};
 
 /// Actions of one run.
 const ACTIONS: usize = 100;

@@ -24,7 +24,6 @@ const PARTITION_NAMES: [(&str, u32); PARTITIONS as usize] =
     [("q", 1), ("q", 10), ("q/1", 0), ("q\u{10ffff}", 1)];
 const NAMESPACE_NAMES: [&str; 3] = ["n", "n\0", "n\u{10ffff}"];
 const KEY_NAMES: [&[u8]; 6] = [b"a", b"a\0", b"ab", b"b", b"\xff", b"\xff\xff"];
-const DEDUP_KEYS: [&[u8]; 4] = [b"k", b"k\0", b"ka", b"\xff"];
 
 /// The driver and the model, after the same calls.
 pub(super) struct World {
@@ -355,21 +354,8 @@ impl World {
         for item in items {
             self.items_made = self.items_made.wrapping_add(1);
             let payload = vec![self.items_made; item.bytes as usize];
-            let mut new = NewItem::new(&payload)
-                .priority(item.priority)
-                .attempts_max(item.attempts_max);
-            if let Some(key) = item.dedup_key {
-                new = new.dedup_key(DEDUP_KEYS[usize::from(key) % DEDUP_KEYS.len()]);
-            }
-            if let Some(enqueue_at) = item.enqueue_at {
-                new = new.enqueue_at(at(enqueue_at));
-            }
-            if let Some(expire_at) = item.expire_at {
-                new = new.expire_at(at(expire_at));
-            }
-            batch
-                .push(new)
-                .expect("few small items are within the limits");
+            let new = new_item(item, &payload);
+            batch.push(new).expect("a small item is within the limits");
         }
         batch
     }
@@ -516,6 +502,24 @@ pub(super) fn key_of(pick: KeyPick) -> (Namespace, Key) {
 
 pub(crate) fn value(bytes: u16) -> Value {
     crate::env::value(vec![b'v'; usize::from(bytes)])
+}
+
+/// The item of a step, with that payload.
+pub(crate) fn new_item<'a>(item: &Item, payload: &'a [u8]) -> NewItem<'a> {
+    const DEDUP_KEYS: [&[u8]; 4] = [b"k", b"k\0", b"ka", b"\xff"];
+    let mut new = NewItem::new(payload)
+        .priority(item.priority)
+        .attempts_max(item.attempts_max);
+    if let Some(key) = item.dedup_key {
+        new = new.dedup_key(DEDUP_KEYS[usize::from(key) % DEDUP_KEYS.len()]);
+    }
+    if let Some(enqueue_at) = item.enqueue_at {
+        new = new.enqueue_at(at(enqueue_at));
+    }
+    if let Some(expire_at) = item.expire_at {
+        new = new.expire_at(at(expire_at));
+    }
+    new
 }
 
 pub(crate) fn note(pick: u8) -> Note {

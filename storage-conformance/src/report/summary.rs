@@ -1,9 +1,8 @@
 //! The matrix in short, one row for each area of the contract, as a README shows it.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
-use super::{DriverReport, Report};
+use super::{Cell, DriverReport, Report};
 use crate::clauses::CLAUSES;
 use crate::record::Verdict;
 
@@ -60,13 +59,8 @@ impl Report {
     }
 
     fn write_summary(&self, text: &mut String) -> std::fmt::Result {
-        let names: Vec<_> = self.drivers.iter().map(|one| one.name.as_str()).collect();
-        writeln!(text, "| clauses about | {} |", names.join(" | "))?;
-        writeln!(text, "|---|{}", "---|".repeat(names.len()))?;
-        let row = |text: &mut String, head: &str, cell: &dyn Fn(&DriverReport) -> String| {
-            let cells: Vec<_> = self.drivers.iter().map(cell).collect();
-            writeln!(text, "| {head} | {} |", cells.join(" | "))
-        };
+        self.write_head(text, "clauses about")?;
+        let row = |text: &mut String, head: &str, cell: &Cell<'_>| self.write_row(text, head, cell);
         for (area, words) in AREAS {
             row(text, area, &|driver| driver.area_cell(words))?;
         }
