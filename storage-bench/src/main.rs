@@ -156,7 +156,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(json) = json {
         serde_json::to_writer_pretty(json, &rows)?;
     }
-    if arguments.quick {
+    if arguments.quick && slow_sync.is_none() {
         writeln!(std::io::stdout(), "{}", disk_plan.left_out())?;
     }
     let took = started.elapsed().as_secs_f64();
