@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use storage_api::{Durability, Storage};
-use storage_kv::{KvBackend, KvOptions, KvResult, OrderedKv, Overlay, Place};
+use storage_kv::{Faults, KvBackend, KvOptions, KvResult, OrderedKv, Overlay, Place};
 use storage_memory::MemoryBackend;
-use storage_redb::{Faults, RedbConfig, RedbEngine};
+use storage_redb::{RedbConfig, RedbEngine};
 
 use crate::disk::{Failure, Log, Tap};
 
@@ -178,7 +178,7 @@ impl DiskDriver {
                 if let Some(bytes) = cache_bytes {
                     config = config.cache_bytes(bytes).memtable_bytes(bytes);
                 }
-                let faults = storage_rocks::Faults::default();
+                let faults = Faults::default();
                 let engine = storage_rocks::RocksEngine::open(directory, &config, &faults)?;
                 Ok(match is_row_by_row {
                     true => Box::new(engine.row_by_row()),
@@ -189,7 +189,7 @@ impl DiskDriver {
             Self::Sled => {
                 let default = storage_sled::SledConfig::CACHE_BYTES;
                 let cache_bytes = cache_bytes.unwrap_or(default);
-                let faults = storage_sled::Faults::default();
+                let faults = Faults::default();
                 let engine = storage_sled::SledEngine::open(directory, cache_bytes, &faults)?;
                 Ok(Box::new(engine))
             }
