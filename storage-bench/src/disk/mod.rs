@@ -116,8 +116,9 @@ impl Plan {
     /// What is not measured when it has to be quick.
     pub(crate) fn left_out(&self) -> String {
         format!(
-            "quick: rounds as short as the time allows; on disk no rates at {DEEP} items deep, large payloads in batches of 100 only, and no {} items in memory figures; a store's life with as many items as were added in {:.1?}",
-            RESIDENT_DEPTHS[3], self.filled_within
+            "; on disk no rates at {DEEP} items deep, large payloads in batches of 100 only, no memory with {} items, and the life of a store with as many items as could be added in {:.1} s, {DEEP} at most",
+            RESIDENT_DEPTHS[3],
+            self.filled_within.as_secs_f64()
         )
     }
 
