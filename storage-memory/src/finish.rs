@@ -22,17 +22,50 @@ struct Leaving {
 
 impl Partition {
     pub(crate) fn complete(&mut self, receipts: &Receipts) -> Vec<CompleteOutcome> {
-        let mut tally = Tally::default();
-        let mut leaving = Leaving::default();
-        let complete = |receipt| match self.complete_one(receipt, &mut tally, &mut leaving) {
+        let outcome = |completed| match completed {
             Ok(()) => CompleteOutcome::Done,
             Err(StepFailure::NotFound) => CompleteOutcome::NotFound,
             Err(StepFailure::LeaseLost) => CompleteOutcome::LeaseLost,
         };
+        if let [receipt] = receipts[..] {
+            return vec![outcome(self.complete_single(receipt))];
+        }
+        let mut tally = Tally::default();
+        let mut leaving = Leaving::default();
+        let complete = |receipt| outcome(self.complete_one(receipt, &mut tally, &mut leaving));
         let outcomes = receipts.iter().copied().map(complete).collect();
         self.let_leave(&mut leaving);
         self.count(State::Leased, &tally, false);
         outcomes
+    }
+
+    /// Removes the item of a receipt, which is done with and has no neighbours.
+    fn complete_single(&mut self, receipt: Receipt) -> Result<(), StepFailure> {
+        let slot = self.remove_leased(receipt)?;
+        let deadline = self.leases.leave(slot.grant().0, receipt.item.get());
+        let mut tally = Tally::default();
+        tally.add(&slot, self.log.created_at(&slot), Some(deadline));
+        self.log.release(&slot);
+        self.count(State::Leased, &tally, false);
+        Ok(())
+    }
+
+    /// Takes out the slot of a receipt; key and note go along, lease and record are left behind.
+    #[inline]
+    fn remove_leased(&mut self, receipt: Receipt) -> Result<Slot, StepFailure> {
+        let id = receipt.item.get();
+        let leases = &self.leases;
+        let removed = self
+            .slots
+            .remove_if(id, |slot| expect_lease(leases, slot, receipt));
+        let slot = removed?.ok_or(StepFailure::NotFound)?;
+        if slot.is_keyed() {
+            self.let_go_of_key(&slot, self.info.config.dedup_for());
+        }
+        if slot.is_noted() {
+            self.forget_note(id, &slot);
+        }
+        Ok(slot)
     }
 
     /// Removes the item of a receipt, which is done with.
@@ -42,12 +75,7 @@ impl Partition {
         tally: &mut Tally,
         leaving: &mut Leaving,
     ) -> Result<(), StepFailure> {
-        let id = receipt.item.get();
-        let leases = &self.leases;
-        let removed = self
-            .slots
-            .remove_if(id, |slot| expect_lease(leases, slot, receipt));
-        let slot = removed?.ok_or(StepFailure::NotFound)?;
+        let slot = self.remove_leased(receipt)?;
         let (grant, segment) = (slot.grant().0, slot.place().segment);
         if leaving.items == 0 || (leaving.grant, leaving.segment) != (grant, segment) {
             self.let_leave(leaving);
@@ -57,14 +85,8 @@ impl Partition {
             (leaving.grant, leaving.segment) = (slot.grant().0, segment);
         }
         tally.add(&slot, self.log.created_at(&slot), Some(leaving.deadline));
-        if slot.is_keyed() {
-            self.let_go_of_key(&slot, self.info.config.dedup_for());
-        }
-        if slot.is_noted() {
-            self.forget_note(id, &slot);
-        }
         if leaving.is_held {
-            self.leases.leave(grant, id);
+            self.leases.leave(grant, receipt.item.get());
             self.log.release(&slot);
         } else {
             leaving.items += 1;
