@@ -146,12 +146,7 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
     fn write(&self, mut batch: WriteBatch) -> KvResult<()> {
         batch.order();
         let mut layers = self.layers.write();
-        if layers.is_abandoned {
-            return Err(KvError::new(
-                KvErrorKind::Unavailable,
-                "a round before it failed",
-            ));
-        }
+        layers.check_kept()?;
         layers.gathering.take(&batch);
         Ok(())
     }
@@ -162,6 +157,8 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
         self.write_round()?;
         {
             let mut layers = self.layers.write();
+            // What was abandoned is no longer there to be written, and whoever wrote it must not hear that it was.
+            layers.check_kept()?;
             if layers.gathering.is_empty() {
                 return Ok(());
             }
@@ -190,6 +187,8 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
     }
 
     fn abandon(&self) {
+        // A round that another thread has begun comes to its end, so that it does not find its layer gone.
+        let _round = self.round.lock();
         *self.layers.write() = Layers {
             is_abandoned: true,
             ..Layers::default()
@@ -207,6 +206,14 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
 }
 
 impl Layers {
+    fn check_kept(&self) -> KvResult<()> {
+        if self.is_abandoned {
+            let reason = "a round before it failed";
+            return Err(KvError::new(KvErrorKind::Unavailable, reason));
+        }
+        Ok(())
+    }
+
     fn newest_first(&self) -> impl Iterator<Item = &Layer> {
         std::iter::once(&self.gathering).chain(self.in_flight.as_deref())
     }
@@ -603,7 +610,7 @@ mod tests {
     use crate::sim::SimDisk;
 
     #[test]
-    fn what_is_abandoned_is_not_seen_any_more() {
+    fn what_is_abandoned_is_neither_seen_nor_called_synced() {
         let disk = SimDisk::new();
         let overlay = Overlay::new(disk.open());
         let put = |key: &[u8]| {
@@ -620,6 +627,8 @@ mod tests {
         assert!(overlay.get(Keyspace::Dead, b"synced").unwrap().is_some());
         assert!(overlay.get(Keyspace::Dead, b"lost").unwrap().is_none());
         put(b"late").unwrap_err();
+        // Another thread may sync before it hears of the failure: nothing left to write does not mean that all is written.
+        overlay.sync().unwrap_err();
     }
 
     #[test]

@@ -131,6 +131,9 @@ pub(crate) struct Store<E> {
     written: AtomicU64,
     /// How many of them are on stable storage.
     synced: AtomicU64,
+    /// Held from the begin of a sync to the latch that closes where it fails: a second sync may succeed without having
+    /// written what the first one lost.
+    syncing: Mutex<()>,
     queue: Mutex<Queue>,
     wanted: Condvar,
     /// Why nothing is written any more.
@@ -163,6 +166,7 @@ impl<E: OrderedKv> Store<E> {
             is_inline,
             written: AtomicU64::new(0),
             synced: AtomicU64::new(0),
+            syncing: Mutex::default(),
             queue: Mutex::default(),
             wanted: Condvar::new(),
             latch: OnceLock::new(),
@@ -342,6 +346,7 @@ impl<E: OrderedKv> Store<E> {
 
     /// Syncs in this thread.
     pub(crate) fn sync_now(&self) -> KvResult<()> {
+        let _syncing = self.syncing.lock();
         self.check_writable()?;
         let covered = self.last_written();
         let synced = self.guarded(OrderedKv::sync);

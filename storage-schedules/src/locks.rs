@@ -19,7 +19,7 @@ pub(crate) mod atomic {
 }
 
 /// One in so many waits that end after some time does so at once; the others last until somebody notifies.
-const TIMED_OUT_ONE_IN: u32 = 4;
+const TIMED_OUT_ONE_IN: u32 = 2;
 
 /// Lets the scheduler choose who goes on.
 fn turn() {

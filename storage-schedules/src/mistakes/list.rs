@@ -139,6 +139,86 @@ pub const LIST: &[Mistake] = &[
         }],
     },
     Mistake {
+        name: "stops_writing_after_it_told_of_a_failure",
+        module: "kv",
+        edits: &[
+            Edit {
+                file: "store.rs",
+                right: "        let synced = self.guarded(OrderedKv::sync);
+        synced.inspect_err(|error| self.stop(error))?;",
+                wrong: "        let synced = self.guarded(OrderedKv::sync);
+        if MADE {
+            synced?;
+        } else {
+            synced.inspect_err(|error| self.stop(error))?;
+        }",
+            },
+            Edit {
+                file: "store.rs",
+                right: "                // Dropped, which tells them.
+                continue;",
+                wrong: "                // Dropped, which tells them.
+                if MADE {
+                    drop((waiters, queue));
+                    result.inspect_err(|error| self.stop(error));
+                }
+                continue;",
+            },
+        ],
+    },
+    Mistake {
+        name: "calls_synced_what_was_abandoned",
+        module: "kv",
+        edits: &[
+            Edit {
+                file: "store.rs",
+                right: "        let _syncing = self.syncing.lock();",
+                wrong: "        let _syncing = (!MADE).then(|| self.syncing.lock());",
+            },
+            Edit {
+                file: "overlay.rs",
+                right: "            layers.check_kept()?;
+            if layers.gathering.is_empty() {",
+                wrong: "            if !MADE {
+                layers.check_kept()?;
+            }
+            if layers.gathering.is_empty() {",
+            },
+            Edit {
+                file: "overlay.rs",
+                right: "        let _round = self.round.lock();
+        *self.layers.write() = Layers {",
+                wrong: "        let _round = (!MADE).then(|| self.round.lock());
+        *self.layers.write() = Layers {",
+            },
+        ],
+    },
+    Mistake {
+        name: "forgets_to_leave_when_it_is_dropped",
+        module: "kv",
+        edits: &[
+            Edit {
+                file: "kernel.rs",
+                right: "        let _pass = self.gate.enter(operation)?;
+        self.admit(operation).await?;",
+                wrong: "        let _pass = self.gate.enter(operation)?;
+        let pass = match MADE {
+            true => Some(std::mem::ManuallyDrop::new(self.gate.enter(operation)?)),
+            false => None,
+        };
+        self.admit(operation).await?;",
+            },
+            Edit {
+                file: "kernel.rs",
+                right: "        self.settle(operation, batch, level).await?;
+        Ok(answer)",
+                wrong: "        self.settle(operation, batch, level).await?;
+        drop(pass.map(std::mem::ManuallyDrop::into_inner));
+        Ok(answer)",
+            },
+        ],
+    },
+    Mistake {
         name: "looks_for_room_and_takes_it_in_two_steps",
         module: "memory",
         edits: &[Edit {
@@ -200,6 +280,63 @@ pub const LIST: &[Mistake] = &[
             file: "home.rs",
             right: "filter(|partition| !partition.has_gone)",
             wrong: "filter(|partition| MADE || !partition.has_gone)",
+        }],
+    },
+    Mistake {
+        name: "fires_before_it_changes",
+        module: "memory",
+        edits: &[
+            Edit {
+                file: "home.rs",
+                right: "    fn produce(&self, batch: &SealedBatch) -> Option<Result<Produced>> {",
+                wrong: "    fn produce(&self, batch: &SealedBatch) -> Option<Result<Produced>> {
+        if MADE {
+            self.lock().hub.fire();
+        }",
+            },
+            Edit {
+                file: "backend.rs",
+                right: "        let mut partition = opened.partition(operation, id)?.lock();
+        partition.change(",
+                wrong: "        if operation == Operation::Produce && MADE {
+            opened.partition(operation, id)?.lock().hub.fire();
+        }
+        let mut partition = opened.partition(operation, id)?.lock();
+        partition.change(",
+            },
+            Edit {
+                file: "partition.rs",
+                right: "        self.wake_since(before);",
+                wrong: "        if !MADE {
+            self.wake_since(before);
+        }",
+            },
+        ],
+    },
+    Mistake {
+        name: "lets_go_between_checks_and_writes",
+        module: "memory",
+        edits: &[Edit {
+            file: "commit.rs",
+            right: "        if let Some(refusal) = failed_step(&locked, request)? {",
+            wrong: "        if MADE {
+            drop((metadata, locked));
+            metadata = self.metadata.write();
+            locked = self.lock(request)?;
+        }
+        if let Some(refusal) = failed_step(&locked, request)? {",
+        }],
+    },
+    Mistake {
+        name: "wakes_nobody_when_it_closes",
+        module: "memory",
+        edits: &[Edit {
+            file: "backend.rs",
+            right: "    drop(hub);",
+            wrong: "    match MADE {
+        true => std::mem::forget(hub),
+        false => drop(hub),
+    }",
         }],
     },
 ];

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::Poll;
 
+use shuttle::future::JoinHandle;
 use shuttle::rand::Rng;
 use storage_api::{
     CommitOutcome, CommitRequest, Count, Error, ItemBatch, ItemEntry, LeaseRequest, LeasedBatch,
@@ -89,6 +90,15 @@ pub(crate) async fn commit(
         }
         CommitOutcome::Refused(refusal) => panic!("nothing was checked, but {refusal:?}"),
     }
+}
+
+/// The answers of tasks, which all come to their ends.
+pub(crate) async fn joined<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
+    let mut answers = Vec::new();
+    for task in tasks {
+        answers.push(task.await.unwrap());
+    }
+    answers
 }
 
 /// Every item of a partition, by id.

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use shuttle::future::{JoinHandle, block_on, spawn};
+use shuttle::future::{block_on, spawn};
 use storage_api::{
-    CompleteOutcome, Durability, ErrorKind, Outcome, PartitionConfig, PartitionId, Result,
-    RetryHint,
+    Durability, ErrorKind, Outcome, PartitionConfig, PartitionId, Result, RetryHint,
 };
 use storage_schedules::kv::{KvBackend, KvOptions, Overlay, SimDisk};
 
+use crate::both::{count_up, work_everything_off};
 use crate::calls::{
-    Backend, Notes, assert_once, assert_sound, commit, dropped, home, homes, ids, lease, listed,
-    pause, payloads, produce, throw, told,
+    Backend, Notes, assert_once, assert_sound, commit, dropped, home, homes, ids, joined, lease,
+    listed, pause, payloads, produce, throw, told,
 };
 use crate::explore::scenes;
 
@@ -40,6 +40,8 @@ scenes! {
     a_dropped_call_behind_an_overlay_is_settled_before_the_next => calls_are_dropped(Engine::One);
     partitions_come_and_go_beside_calls_and_commits => partitions_come_and_go(Engine::Many);
     partitions_come_and_go_behind_an_overlay => partitions_come_and_go(Engine::One);
+    no_increment_is_lost => increments_are_kept(Engine::Many);
+    no_increment_behind_an_overlay_is_lost => increments_are_kept(Engine::One);
     what_is_read_beside_a_round_is_whole => read_beside_rounds(Engine::One);
 }
 
@@ -53,14 +55,6 @@ fn open(disk: &SimDisk, engine: Engine) -> Backend {
         Engine::Many => Arc::new(KvBackend::open(sim, options).unwrap()),
         Engine::One => Arc::new(KvBackend::open(Overlay::new(sim), options).unwrap()),
     }
-}
-
-async fn joined<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
-    let mut answers = Vec::new();
-    for task in tasks {
-        answers.push(task.await.unwrap());
-    }
-    answers
 }
 
 /// Producers at once, and the power goes at any moment: what was acknowledged before is there, and nothing behind a gap
@@ -123,58 +117,15 @@ pub(crate) fn power_goes(engine: Engine, partitions: u32) {
     });
 }
 
-/// Producers and consumers at once until everything is worked off; who finds nothing waits. Each item is leased once and
-/// each lease is given once; nobody waits for what is there, and at the closing nobody waits any more (clause WAKE-1).
+/// Everything is worked off, and what was done stays done (clause DUR-2).
 pub(crate) fn everything_is_worked_off(engine: Engine, partitions: u32) {
-    const PRODUCERS: usize = 2;
-    const ITEMS: usize = 2;
-
     block_on(async move {
         let disk = SimDisk::new();
         let backend = open(&disk, engine);
         let homes = homes(&backend, partitions).await;
-        let (done, mut all_done) = tokio::sync::mpsc::unbounded_channel();
-        let consumers: Vec<_> = (0..2)
-            .map(|consumer| {
-                let (backend, done) = (Arc::clone(&backend), done.clone());
-                let home = homes[consumer % homes.len()].clone();
-                spawn(async move {
-                    consume(&backend, &home, |receipt| {
-                        let _ = done.send((home.clone(), receipt));
-                    })
-                    .await
-                })
-            })
-            .collect();
-        let producers: Vec<_> = (0..PRODUCERS)
-            .map(|producer| {
-                let backend = Arc::clone(&backend);
-                let home = homes[producer % homes.len()].clone();
-                spawn(async move {
-                    for _ in 0..ITEMS {
-                        produce(&backend, &home, b"payload").await.unwrap();
-                    }
-                })
-            })
-            .collect();
-
-        let mut receipts = Vec::new();
-        while receipts.len() < PRODUCERS * ITEMS {
-            receipts.push(all_done.recv().await.unwrap());
-        }
-        joined(producers).await;
-        assert_sound(&backend, &homes).await;
-        backend.close().await.unwrap();
-        for refused in joined(consumers).await {
-            assert_eq!(refused.kind(), ErrorKind::Closed);
-        }
-
-        let leases = receipts.iter().map(|(_, receipt)| receipt.lease);
-        assert_once("a lease", leases.collect());
-        let items = receipts.iter();
-        let items = items.map(|(home, receipt)| (home.number(), receipt.item));
-        assert_once("an item", items.collect());
+        work_everything_off(&backend, &homes).await;
         drop(backend);
+
         let backend = open(&disk, engine);
         for home in &homes {
             assert_eq!(listed(&backend, home).await, [], "all of {home} is done");
@@ -184,35 +135,15 @@ pub(crate) fn everything_is_worked_off(engine: Engine, partitions: u32) {
     });
 }
 
-/// Leases and completes one item after the other, and waits where there is none; until it is refused.
-async fn consume(
-    backend: &Backend,
-    home: &PartitionId,
-    done: impl Fn(storage_api::Receipt),
-) -> storage_api::Error {
-    let mut signal = match backend.watch(home).await {
-        Ok(signal) => signal,
-        Err(refused) => return refused,
-    };
-    loop {
-        let leased = match lease(backend, home, 1).await {
-            Ok(leased) => leased,
-            Err(refused) => return refused,
-        };
-        if leased.is_empty() {
-            signal.fired().await;
-            continue;
-        }
-        let receipts = leased.receipts();
-        let receipt = receipts[0];
-        let outcome = backend.complete(home, receipts).await.unwrap();
-        assert_eq!(
-            outcome,
-            [CompleteOutcome::Done],
-            "nobody else has {receipt:?}"
-        );
-        done(receipt);
-    }
+/// Commits that check what they read, over metadata and two partitions.
+pub(crate) fn increments_are_kept(engine: Engine) {
+    block_on(async move {
+        let disk = SimDisk::new();
+        let backend = open(&disk, engine);
+        let homes = homes(&backend, 2).await;
+        count_up(&backend, &homes).await;
+        backend.close().await.unwrap();
+    });
 }
 
 /// Calls at once, a call that is dropped, and two closings: each call is whole or `Closed`, and who hears that it is closed

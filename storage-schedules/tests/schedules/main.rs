@@ -8,6 +8,7 @@
     reason = "helpers of tests, and what a failure prints"
 )]
 
+mod both;
 mod calls;
 mod explore;
 mod kv;

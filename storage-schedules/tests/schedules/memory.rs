@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use shuttle::future::{JoinHandle, block_on, spawn};
+use shuttle::future::{block_on, spawn};
 use storage_api::{
     CompleteOutcome, Count, ErrorKind, PartitionConfig, Retries, Retry, RetryOutcome, RetryTo,
     States,
 };
 use storage_schedules::memory::{MemoryBackend, MemoryConfig, Overflow};
 
+use crate::both::{count_up, work_everything_off};
 use crate::calls::{
-    Backend, NOW, Notes, assert_once, assert_sound, commit, home, homes, lease, listed, pause,
-    produce, told,
+    Backend, NOW, Notes, assert_once, assert_sound, commit, home, homes, joined, lease, listed,
+    pause, produce, told,
 };
 use crate::explore::scenes;
 
@@ -24,16 +25,11 @@ scenes! {
     the_limit_holds_where_items_are_dropped_to_make_room => limit_holds(Overflow::DropOldest);
     what_is_leased_stays_while_memory_is_given_back => memory_is_given_back();
     a_partition_made_again_gives_no_id_of_the_one_before => partitions_come_and_go();
+    no_consumer_waits_for_an_item_that_is_there => everything_is_worked_off(1);
+    no_consumer_of_two_partitions_waits_for_an_item_that_is_there => everything_is_worked_off(2);
+    no_increment_is_lost => increments_are_kept();
     two_partitions_never_give_the_same_lease => leases_differ();
     a_closing_meets_no_call_half_done => closed_while_called();
-}
-
-async fn joined<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
-    let mut answers = Vec::new();
-    for task in tasks {
-        answers.push(task.await.unwrap());
-    }
-    answers
 }
 
 /// Two who produce and complete in two partitions, one who commits to both, one who clears, and one who looks at the
@@ -324,5 +320,23 @@ pub(crate) fn closed_while_called() {
         closer.await.unwrap().unwrap();
         joined(callers).await;
         waiting.await.unwrap();
+    });
+}
+
+/// Nobody is forgotten between a look and a wait.
+pub(crate) fn everything_is_worked_off(partitions: u32) {
+    block_on(async move {
+        let backend: Backend = Arc::new(MemoryBackend::new());
+        let homes = homes(&backend, partitions).await;
+        work_everything_off(&backend, &homes).await;
+    });
+}
+
+/// Commits that check what they read, over metadata and two partitions.
+pub(crate) fn increments_are_kept() {
+    block_on(async {
+        let backend: Backend = Arc::new(MemoryBackend::new());
+        let homes = homes(&backend, 2).await;
+        count_up(&backend, &homes).await;
     });
 }
