@@ -23,10 +23,35 @@ use crate::keyspace::Keyspace;
 /// ```
 #[derive(Clone)]
 pub struct WriteBatch {
-    /// Shared with clones until one of them is written to.
-    bytes: Arc<Vec<u8>>,
+    bytes: Buffer,
     spaces: [Rows; Keyspace::COUNT],
     ranges: Vec<RangeDelete>,
+}
+
+/// Keys and values, one behind the other.
+#[derive(Clone)]
+enum Buffer {
+    /// Being filled.
+    Own(Vec<u8>),
+    /// Filled, and seen by others as well.
+    Shared(Arc<Vec<u8>>),
+}
+
+impl Buffer {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    /// To be written to; copied first if others see it.
+    fn to_mut(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => Arc::make_mut(bytes),
+        }
+    }
 }
 
 /// A range of keys that a batch removes.
@@ -53,6 +78,9 @@ pub(crate) struct Row {
     key_len: u32,
     value_len: u32,
 }
+
+/// Rows that are put begin at multiples of so many bytes: a checksum takes eight aligned bytes in the time of one other.
+const ROW_ALIGNMENT: usize = 8;
 
 /// The value length of a removal; no value is that long.
 const REMOVED: u32 = u32::MAX;
@@ -87,7 +115,7 @@ impl WriteBatch {
     /// A batch that changes nothing.
     pub fn new() -> Self {
         Self {
-            bytes: Arc::default(),
+            bytes: Buffer::Own(Vec::new()),
             spaces: Default::default(),
             ranges: Vec::new(),
         }
@@ -104,15 +132,20 @@ impl WriteBatch {
             is_unordered: false,
         });
         Self {
-            bytes,
+            bytes: Buffer::Shared(bytes),
             spaces,
             ranges,
         }
     }
 
+    /// Makes room for so many rows more in a keyspace.
+    pub(crate) fn reserve_rows(&mut self, space: Keyspace, rows: usize) {
+        self.spaces[space.index()].rows.reserve(rows);
+    }
+
     /// Makes room for so many bytes of keys and values.
     pub fn reserve(&mut self, bytes: usize) {
-        Arc::make_mut(&mut self.bytes).reserve(bytes);
+        self.bytes.to_mut().reserve(bytes);
     }
 
     /// Sets the value of a key.
@@ -133,8 +166,9 @@ impl WriteBatch {
         parts: &[&[u8]],
         seal: impl FnOnce(&[u8]) -> [u8; N],
     ) {
-        let bytes = Arc::make_mut(&mut self.bytes);
-        let start = bytes.len();
+        let bytes = self.bytes.to_mut();
+        let start = bytes.len().next_multiple_of(ROW_ALIGNMENT);
+        bytes.resize(start, 0);
         bytes.extend_from_slice(key);
         for part in parts {
             bytes.extend_from_slice(part);
@@ -147,7 +181,7 @@ impl WriteBatch {
 
     /// Removes a key; legal where there is none.
     pub fn delete(&mut self, space: Keyspace, key: &[u8]) {
-        let bytes = Arc::make_mut(&mut self.bytes);
+        let bytes = self.bytes.to_mut();
         let start = bytes.len();
         bytes.extend_from_slice(key);
         self.push(space, start, key.len(), REMOVED);
@@ -166,8 +200,8 @@ impl WriteBatch {
 
     /// Takes what another batch of other keys does.
     pub fn append(&mut self, other: &Self) {
-        let shift = self.bytes.len();
-        Arc::make_mut(&mut self.bytes).extend_from_slice(&other.bytes);
+        let shift = self.bytes.as_slice().len();
+        self.bytes.to_mut().extend_from_slice(other.buffer());
         for (space, rows) in Keyspace::ALL.into_iter().zip(&other.spaces) {
             for row in &rows.rows {
                 self.push(
@@ -191,9 +225,9 @@ impl WriteBatch {
         self.spaces.iter().map(|space| space.rows.len()).sum()
     }
 
-    /// The bytes of all keys and values.
+    /// The bytes of all keys and values, and of what lies between them.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.buffer().len()
     }
 
     /// The ranges that it removes.
@@ -205,7 +239,7 @@ impl WriteBatch {
     pub fn order(&mut self) {
         for space in &mut self.spaces {
             if space.is_unordered {
-                order(&self.bytes, &mut space.rows);
+                order(self.bytes.as_slice(), &mut space.rows);
                 space.is_unordered = false;
             }
         }
@@ -213,14 +247,24 @@ impl WriteBatch {
 
     /// What it puts (`Some`) and removes (`None`) in a keyspace, ordered by key, each key once.
     pub fn rows(&self, space: Keyspace) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let bytes: &[u8] = &self.bytes;
+        let bytes = self.buffer();
         let rows = self.ordered(space);
         (0..rows.len()).map(move |at| (rows[at].key(bytes), rows[at].value(bytes)))
     }
 
     /// The buffer that holds every key and value.
-    pub(crate) fn buffer(&self) -> &Arc<Vec<u8>> {
-        &self.bytes
+    pub(crate) fn buffer(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
+    /// That buffer, to be kept without a copy of it.
+    pub(crate) fn share_buffer(&mut self) -> Arc<Vec<u8>> {
+        let shared = match &mut self.bytes {
+            Buffer::Own(bytes) => Arc::new(std::mem::take(bytes)),
+            Buffer::Shared(bytes) => Arc::clone(bytes),
+        };
+        self.bytes = Buffer::Shared(Arc::clone(&shared));
+        shared
     }
 
     /// The rows of a keyspace as they lie in [`buffer`](Self::buffer), ordered by key, each key once.
@@ -230,11 +274,12 @@ impl WriteBatch {
             return Cow::Borrowed(&space.rows);
         }
         let mut rows = space.rows.clone();
-        order(&self.bytes, &mut rows);
+        order(self.buffer(), &mut rows);
         Cow::Owned(rows)
     }
 
     fn push(&mut self, space: Keyspace, start: usize, key_len: usize, value_len: u32) {
+        let bytes = self.bytes.as_slice();
         let rows = &mut self.spaces[space.index()];
         let row = Row {
             start,
@@ -242,7 +287,7 @@ impl WriteBatch {
             value_len,
         };
         if let Some(last) = rows.rows.last()
-            && last.key(&self.bytes) >= row.key(&self.bytes)
+            && last.key(bytes) >= row.key(bytes)
         {
             rows.is_unordered = true;
         }

@@ -22,6 +22,7 @@ use crate::item::Item;
 use crate::keys::{self, DueKind};
 use crate::keyspace::Keyspace;
 use crate::store::{Rows, damaged};
+use crate::touched::Changed;
 use crate::work::Work;
 
 /// Neighbours whose leases end at one time.
@@ -112,28 +113,29 @@ fn joins_at(old: &Item, new: &Item) -> Option<Timestamp> {
 }
 
 /// Says of items that have changed, in order of id, which of them come into a run.
-pub(crate) fn with_runs(
-    changed: impl Iterator<Item = (u64, Item, Option<Item>)>,
-) -> impl Iterator<Item = (u64, Item, Option<Item>)> {
-    let mut changed = changed.peekable();
-    let mut before: Option<(u64, Timestamp)> = None;
-    std::iter::from_fn(move || {
-        let (id, old, mut new) = changed.next()?;
-        let joins = new.as_ref().and_then(|new| joins_at(&old, new));
-        if let Some(new) = &mut new {
-            let follows = before == id.checked_sub(1).zip(joins);
-            new.is_in_run = match joins {
-                None => old.is_in_run && old.due() == new.due(),
-                Some(_) if follows => true,
-                Some(_) => changed.peek().is_some_and(|(next, old, new)| {
-                    let joins_too = new.as_ref().and_then(|new| joins_at(old, new));
-                    id.checked_add(1) == Some(*next) && joins_too == joins
-                }),
-            };
+pub(crate) fn mark_runs<'a>(changed: impl Iterator<Item = Changed<'a>>) {
+    let mut before: Option<(u64, Timestamp, &mut bool)> = None;
+    for Changed { id, old, new } in changed {
+        let Some(new) = new else {
+            before = None;
+            continue;
+        };
+        let Some(at) = joins_at(old, new) else {
+            new.is_in_run = old.is_in_run && old.due() == new.due();
+            before = None;
+            continue;
+        };
+        let is_in_run = &mut new.is_in_run;
+        *is_in_run = false;
+        if let Some((last, last_at, last_is_in_run)) = before
+            && last_at == at
+            && last.checked_add(1) == Some(id)
+        {
+            *last_is_in_run = true;
+            *is_in_run = true;
         }
-        before = Some(id).zip(joins);
-        Some((id, old, new))
-    })
+        before = Some((id, at, is_in_run));
+    }
 }
 
 impl<E: OrderedKv> Work<'_, E> {

@@ -200,7 +200,7 @@ impl<E: OrderedKv> Work<'_, E> {
     }
 
     fn fetch_of(&mut self, receipts: &Receipts) -> KvResult<()> {
-        self.expect_rows(receipts.len(), 0);
+        self.expect_rows([Keyspace::Bodies, Keyspace::States], receipts.len(), 0);
         self.fetch(receipts.iter().map(|receipt| receipt.item.get()))
     }
 

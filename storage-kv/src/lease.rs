@@ -20,6 +20,9 @@ use crate::produce::item_id;
 use crate::store::damaged;
 use crate::work::{ReadyRow, Stop, Work};
 
+/// At most so much room is made for records before they are read.
+const EXPECTED_BYTES_MAX: usize = 1 << 20;
+
 /// A ready item that will be leased.
 struct Chosen {
     position: Position,
@@ -68,6 +71,12 @@ impl Taking {
 
     fn items_left(&self) -> usize {
         self.items_max - self.chosen.len()
+    }
+
+    /// Makes room for so many items more.
+    fn expect(&mut self, items: usize) {
+        self.chosen.reserve(items);
+        self.records.ends.reserve(items);
     }
 
     /// Takes an item, unless it is too much.
@@ -119,7 +128,7 @@ impl<E: OrderedKv> Work<'_, E> {
             .take(self.store, Number::Lease, chosen.len() as u64)?;
 
         batch.reserve(chosen.len());
-        self.expect_rows(chosen.len(), 0);
+        self.expect_rows([Keyspace::States, Keyspace::Ready], chosen.len(), 0);
         let buffer = Bytes::from(records.buffer);
         batch.add_buffer(buffer.clone());
         let mut start = 0;
@@ -243,6 +252,8 @@ impl<E: OrderedKv> Work<'_, E> {
         let to = keys::item(self.part(), run.id + count);
         let span = Span::new(&from, &to);
         let mut ids = run.id..run.id + count;
+        let items = usize::try_from(count).unwrap_or(0);
+        taking.expect(items);
         self.store
             .scan(Keyspace::Bodies, span, Direction::Forward, |key, body| {
                 let expected = ids.next();
@@ -263,7 +274,13 @@ impl<E: OrderedKv> Work<'_, E> {
                     .map_err(|_| damaged(Keyspace::Bodies, key, "it does not decode"))?;
                 let flow = taking.take(position, row);
                 if flow.is_continue() {
-                    taking.records.buffer.extend_from_slice(record.as_bytes());
+                    let record = record.as_bytes();
+                    if id == run.id {
+                        // As likely as not the others are as long.
+                        let bytes = record.len().saturating_mul(items);
+                        taking.records.buffer.reserve(bytes.min(EXPECTED_BYTES_MAX));
+                    }
+                    taking.records.buffer.extend_from_slice(record);
                     taking.records.ends.push(taking.records.buffer.len());
                 }
                 Ok(flow)

@@ -147,7 +147,7 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
         batch.order();
         let mut layers = self.layers.write();
         layers.check_kept()?;
-        layers.gathering.take(&batch);
+        layers.gathering.take(batch);
         Ok(())
     }
 
@@ -276,7 +276,7 @@ impl Layer {
             .any(|range| range.space == space && *range.from <= *key && *key < *range.to)
     }
 
-    fn take(&mut self, batch: &WriteBatch) {
+    fn take(&mut self, mut batch: WriteBatch) {
         for range in batch.ranges() {
             let rows = &mut self.spaces[range.space.index()];
             rows.remove_range(&range.from, &range.to, &self.buffer);
@@ -284,8 +284,8 @@ impl Layer {
         }
         let shift = self.buffer.len();
         if shift == 0 && self.buffer.capacity() < batch.buffer().len() {
-            // The clone is dropped with the batch, so that what is added later need not copy it.
-            self.buffer = Arc::clone(batch.buffer());
+            // The batch is dropped in the end, so that what is added later need not copy it.
+            self.buffer = batch.share_buffer();
         } else {
             Arc::make_mut(&mut self.buffer).extend_from_slice(batch.buffer());
         }

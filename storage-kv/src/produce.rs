@@ -32,7 +32,7 @@ impl<E: OrderedKv> Work<'_, E> {
         let mut first = None;
         let mut duplicates = Vec::new();
         let bytes = batch.records().map(|record| record.as_bytes().len()).sum();
-        self.expect_rows(batch.len(), bytes);
+        self.expect_rows([Keyspace::Bodies, Keyspace::Ready], batch.len(), bytes);
         for (index, record) in batch.records().enumerate() {
             if let Some(key) = record.dedup_key()
                 && let Some(owner) = self.owner(key)?

@@ -10,6 +10,7 @@ use crate::item::{BODY_HEAD_BYTES, Item, split_body};
 use crate::keys;
 use crate::keyspace::Keyspace;
 use crate::store::damaged;
+use crate::touched::One;
 use crate::work::Work;
 
 /// Ids that lie closer together than this are read in one scan, and what lies between is passed over: a step of a scan
@@ -45,7 +46,7 @@ impl Want {
 
 impl<E: OrderedKv> Work<'_, E> {
     /// The items of those ids, which ascend.
-    pub(crate) fn read_items(&self, ids: &[u64]) -> KvResult<Vec<(u64, Option<Item>)>> {
+    pub(crate) fn read_items(&self, ids: &[u64]) -> KvResult<Vec<One>> {
         let mut items = Vec::with_capacity(ids.len());
         let mut fresh = Vec::new();
         self.read_rows(Keyspace::States, ids, |id, row| {
@@ -56,7 +57,7 @@ impl<E: OrderedKv> Work<'_, E> {
                 }
                 Some(row) => Some(self.decode_state(id, row)?),
             };
-            items.push((id, item));
+            items.push(One::read(id, item));
             Ok(())
         })?;
         // Those without a state row are as they were produced, if they are there at all.
@@ -64,7 +65,7 @@ impl<E: OrderedKv> Work<'_, E> {
         let mut places = fresh.iter().map(|(at, _)| *at);
         self.read_rows(Keyspace::Bodies, &ids, |id, body| {
             if let (Some(at), Some(body)) = (places.next(), body) {
-                items[at].1 = Some(self.decode_body(id, body)?);
+                items[at].found(self.decode_body(id, body)?);
             } else if body.is_some() {
                 debug_assert!(false, "every id read has its place");
             }

@@ -35,6 +35,11 @@ impl Rows {
         self.0.reserve(bytes);
     }
 
+    /// Makes room for so many rows more of a keyspace.
+    pub(crate) fn reserve_rows(&mut self, space: Keyspace, rows: usize) {
+        self.0.reserve_rows(space, rows);
+    }
+
     pub(crate) fn put(&mut self, space: Keyspace, key: &[u8], parts: &[&[u8]]) {
         // Key and value lie behind each other in the batch, so that one pass does for both.
         let checksum = |row: &[u8]| crc32c::crc32c_append(seed(space), row).to_le_bytes();
@@ -69,10 +74,36 @@ fn seed(space: Keyspace) -> u32 {
     SEEDS[space.index()]
 }
 
+/// Rows up to this size are copied to be checked: eight aligned bytes take a checksum the time of one that is not.
+const COPIED_BYTES_MAX: usize = 256;
+
+/// Memory for a row, aligned for its checksum.
+#[repr(align(8))]
+struct Aligned([u8; COPIED_BYTES_MAX]);
+
+impl Aligned {
+    fn new() -> Self {
+        Self([0; COPIED_BYTES_MAX])
+    }
+}
+
 /// The value without its checksum, if that is right.
-fn checked<'a>(space: Keyspace, key: &[u8], value: &'a [u8]) -> KvResult<&'a [u8]> {
+fn checked<'a>(
+    space: Keyspace,
+    key: &[u8],
+    value: &'a [u8],
+    memory: &mut Aligned,
+) -> KvResult<&'a [u8]> {
     if let Some((value, checksum)) = value.split_last_chunk::<CHECKSUM_BYTES>() {
-        let crc = crc32c::crc32c_append(crc32c::crc32c_append(seed(space), key), value);
+        let len = key.len() + value.len();
+        let crc = match memory.0.get_mut(..len) {
+            Some(row) => {
+                row[..key.len()].copy_from_slice(key);
+                row[key.len()..].copy_from_slice(value);
+                crc32c::crc32c_append(seed(space), row)
+            }
+            None => crc32c::crc32c_append(crc32c::crc32c_append(seed(space), key), value),
+        };
         if crc.to_le_bytes() == *checksum {
             return Ok(value);
         }
@@ -185,7 +216,7 @@ impl<E: OrderedKv> Store<E> {
         let Some(mut value) = self.guarded(|engine| engine.get(space, key))? else {
             return Ok(None);
         };
-        let len = checked(space, key, &value)?.len();
+        let len = checked(space, key, &value, &mut Aligned::new())?.len();
         value.truncate(len);
         Ok(Some(value))
     }
@@ -202,21 +233,22 @@ impl<E: OrderedKv> Store<E> {
             return Ok(());
         }
         let mut failure = None;
+        let mut memory = Aligned::new();
         self.guarded(|engine| {
-            engine.scan(
+            engine.scan(space, span, direction, &mut |key, value| match checked(
                 space,
-                span,
-                direction,
-                &mut |key, value| match checked(space, key, value)
-                    .and_then(|value| visit(key, value))
-                {
-                    Ok(flow) => flow,
-                    Err(error) => {
-                        failure = Some(error);
-                        ControlFlow::Break(())
-                    }
-                },
+                key,
+                value,
+                &mut memory,
             )
+            .and_then(|value| visit(key, value))
+            {
+                Ok(flow) => flow,
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
+            })
         })?;
         failure.map_or(Ok(()), Err)
     }

@@ -13,8 +13,9 @@ pub(crate) struct Touched {
     next: Cell<usize>,
 }
 
+/// An item that was looked at.
 #[derive(Debug)]
-struct One {
+pub(crate) struct One {
     id: u64,
     /// `None`: there is none, or it was taken out.
     now: Option<Item>,
@@ -28,22 +29,46 @@ enum Before {
     Changed(Item),
 }
 
+impl One {
+    /// What was read of an id; `None`: there is no such item.
+    pub(crate) fn read(id: u64, item: Option<Item>) -> Self {
+        Self {
+            id,
+            now: item,
+            before: Before::Unchanged,
+        }
+    }
+
+    /// Notes what was read of it later.
+    pub(crate) fn found(&mut self, item: Item) {
+        self.now = Some(item);
+    }
+}
+
+/// An item that has changed, as it was and as it is now.
+#[derive(Debug)]
+pub(crate) struct Changed<'a> {
+    pub(crate) id: u64,
+    pub(crate) old: &'a Item,
+    /// `None`: it was taken out.
+    pub(crate) new: Option<&'a mut Item>,
+}
+
 impl Touched {
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
     /// Takes in what was read. The ids ascend, and none of them is there yet.
-    pub(crate) fn add(&mut self, read: Vec<(u64, Option<Item>)>) {
+    pub(crate) fn add(&mut self, read: Vec<One>) {
         let is_behind = match (self.items.last(), read.first()) {
-            (Some(last), Some((first, _))) => last.id < *first,
+            (Some(last), Some(first)) => last.id < first.id,
             _ => true,
         };
-        self.items.extend(read.into_iter().map(|(id, now)| One {
-            id,
-            now,
-            before: Before::Unchanged,
-        }));
+        match self.items.is_empty() {
+            true => self.items = read,
+            false => self.items.extend(read),
+        }
         if !is_behind {
             self.items.sort_unstable_by_key(|one| one.id);
         }
@@ -90,11 +115,15 @@ impl Touched {
         Some(head)
     }
 
-    /// What has changed: ids in order, each item as it was and as it is now.
-    pub(crate) fn into_changed(self) -> impl Iterator<Item = (u64, Item, Option<Item>)> {
-        self.items.into_iter().filter_map(|one| match one.before {
+    /// What has changed, in order of id.
+    pub(crate) fn changed(&mut self) -> impl Iterator<Item = Changed<'_>> {
+        self.items.iter_mut().filter_map(|one| match &one.before {
             Before::Unchanged => None,
-            Before::Changed(before) => Some((one.id, before, one.now)),
+            Before::Changed(old) => Some(Changed {
+                id: one.id,
+                old,
+                new: one.now.as_mut(),
+            }),
         })
     }
 }
@@ -120,8 +149,9 @@ mod tests {
     #[test]
     fn what_changed_is_told_as_it_was_first_and_is_last() {
         let mut touched = Touched::default();
-        touched.add(vec![(5, Some(item(5))), (7, Some(item(7))), (9, None)]);
-        touched.add(vec![(2, Some(item(2))), (6, Some(item(6)))]);
+        let read = |id| One::read(id, Some(item(id)));
+        touched.add(vec![read(5), read(7), One::read(9, None)]);
+        touched.add(vec![read(2), read(6)]);
 
         touched.get_mut(7).unwrap().attempts = 1;
         touched.get_mut(7).unwrap().attempts = 2;
@@ -142,7 +172,9 @@ mod tests {
             attempts: 3,
             ..item(6)
         };
-        let changed: Vec<_> = touched.into_changed().collect();
+        let changed = touched.changed();
+        let changed = changed.map(|one| (one.id, one.old.clone(), one.new.cloned()));
+        let changed: Vec<_> = changed.collect();
         let expected = [
             (2, item(2), None),
             (6, item(6), Some(now)),

@@ -15,7 +15,7 @@ use storage_api::{
 use crate::catalog::encode_partition;
 use crate::codec::{Reader, Writer};
 use crate::counters::{BLOCK, Counters, NextDue, Pair};
-use crate::due::{RunChanges, with_runs};
+use crate::due::{RunChanges, mark_runs};
 use crate::engine::{KvError, KvResult, OrderedKv};
 use crate::item::{Head, Item, split_body};
 use crate::keys::{self, DueKind};
@@ -23,7 +23,7 @@ use crate::keyspace::Keyspace;
 use crate::numbers::{NumberFloors, Numbers};
 use crate::partition::{Partition, PartitionState};
 use crate::store::{Level, Rows, Store, damaged};
-use crate::touched::Touched;
+use crate::touched::{Changed, Touched};
 
 /// About what the index rows of an item take in one step: two or three of them.
 const ROW_BYTES: usize = 128;
@@ -130,9 +130,12 @@ impl<'a, E: OrderedKv> Work<'a, E> {
         }
     }
 
-    /// Makes room for the rows of so many items, and that many bytes of records.
-    pub(crate) fn expect_rows(&mut self, items: usize, bytes: usize) {
+    /// Makes room for the rows of so many items, most of them of two keyspaces, and that many bytes of records.
+    pub(crate) fn expect_rows(&mut self, spaces: [Keyspace; 2], items: usize, bytes: usize) {
         self.rows.reserve(bytes + items * ROW_BYTES);
+        for space in spaces {
+            self.rows.reserve_rows(space, items);
+        }
     }
 
     /// The number that the partition's rows are found by.
@@ -431,8 +434,10 @@ impl<'a, E: OrderedKv> Work<'a, E> {
 
     /// The rows of all that has changed; `None`: nothing has.
     pub(crate) fn seal(&mut self) -> KvResult<Option<Rows>> {
-        for (id, old, new) in with_runs(std::mem::take(&mut self.items).into_changed()) {
-            self.move_rows(id, Some(&old), new.as_ref());
+        let mut items = std::mem::take(&mut self.items);
+        mark_runs(items.changed());
+        for Changed { id, old, new } in items.changed() {
+            self.move_rows(id, Some(old), new.as_deref());
         }
         let mut rows = std::mem::take(&mut self.rows);
         let runs = std::mem::take(&mut self.runs);
