@@ -350,12 +350,12 @@ fn put_neighbours(
     };
     let mut cursor = table.lower_bound_mut(Bound::Included(*first))?;
     let behind = cursor.peek_next()?.map(|(key, _)| key.value().to_vec());
-    let mut put = 0;
-    for (key, value) in rows {
-        let Some(value) = value else { break };
-        if behind.as_deref().is_some_and(|behind| *key >= behind) {
-            break;
-        }
+    let put = match behind {
+        None => rows.len(),
+        Some(behind) => rows.partition_point(|(key, _)| *key < behind.as_slice()),
+    };
+    for (key, value) in &rows[..put] {
+        let Some(value) = value else { continue };
         cursor
             .insert_before(*key, *value)
             .map_err(|error| match error {
@@ -363,7 +363,6 @@ fn put_neighbours(
                 other => redb::Error::Corrupted(format!("rows are not in order: {other}")),
             })?;
         *live += (key.len() + value.len()) as u64;
-        put += 1;
     }
     cursor.close()?;
     Ok(put)
@@ -396,6 +395,9 @@ fn remove_rows(
 /// How many of the first keys differ only in the number that they end with, and not by much: then nothing else can lie
 /// between them but a few rows of the same kind.
 fn numbered_neighbours(rows: &[RowChange<'_>]) -> usize {
+    if are_numbered_neighbours(rows) {
+        return rows.len();
+    }
     let is_near = |a: &[u8], b: &[u8]| {
         let number = |key: &[u8]| {
             let (prefix, number) = key.split_last_chunk()?;
@@ -410,6 +412,23 @@ fn numbered_neighbours(rows: &[RowChange<'_>]) -> usize {
         .windows(2)
         .take_while(|two| is_near(two[0].0, two[1].0));
     together.count() + 1
+}
+
+/// Whether all of some ordered keys are neighbours, seen at a glance: those between two of one length and one beginning have
+/// that beginning, too, if they have that length.
+fn are_numbered_neighbours(rows: &[RowChange<'_>]) -> bool {
+    let (Some((first, _)), Some((last, _))) = (rows.first(), rows.last()) else {
+        return false;
+    };
+    let ends = first.split_last_chunk().zip(last.split_last_chunk());
+    let Some(((prefix, first_number), (last_prefix, last_number))) = ends else {
+        return false;
+    };
+    let numbers =
+        u64::from_be_bytes(*last_number).saturating_sub(u64::from_be_bytes(*first_number));
+    prefix == last_prefix
+        && numbers / GAP_MAX <= rows.len() as u64
+        && rows.iter().all(|(key, _)| key.len() == first.len())
 }
 
 /// Whether the table has next to nothing else between some ordered keys.
@@ -438,8 +457,12 @@ fn remove_neighbours(
     let between = (Bound::Included(first.0), Bound::Included(last.0));
     let mut keys = rows.iter().map(|(key, _)| *key).peekable();
     table.retain_in::<&[u8], _>(between, |key, value| {
-        while keys.next_if(|wanted| *wanted < key).is_some() {}
-        let is_removed = keys.next_if(|wanted| *wanted == key).is_some();
+        // Mostly it is the next; if not, some were not there.
+        let mut is_removed = keys.next_if(|wanted| *wanted == key).is_some();
+        if !is_removed {
+            while keys.next_if(|wanted| *wanted < key).is_some() {}
+            is_removed = keys.next_if(|wanted| *wanted == key).is_some();
+        }
         if is_removed {
             *live = live.saturating_sub((key.len() + value.len()) as u64);
         }

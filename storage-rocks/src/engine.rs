@@ -214,6 +214,7 @@ fn is_searched(space: Keyspace) -> bool {
 impl OrderedKv for RocksEngine {
     fn get(&self, space: Keyspace, key: &[u8]) -> KvResult<Option<Vec<u8>>> {
         self.with(|opened| {
+            opened.runs.relieve_read(opened, space);
             let found = opened.database.get_cf(opened.family(space)?, key);
             found.map_err(translate)
         })
@@ -230,6 +231,7 @@ impl OrderedKv for RocksEngine {
             return Ok(());
         }
         self.with(|opened| {
+            opened.runs.relieve_read(opened, space);
             // Within bounds no tombstone outside is looked at.
             let mut options = ReadOptions::default();
             options.set_iterate_lower_bound(span.from);

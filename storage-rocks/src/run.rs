@@ -3,7 +3,8 @@
 //! Who leases or completes a batch removes rows that stand next to each other. One tombstone for all of them costs a part of
 //! what one for each does, when they are removed, when they are stepped over, and when they are merged away. But while
 //! memtables hold many of those, every read looks through them; so short runs are removed row by row, and a memtable that
-//! holds many becomes a table early.
+//! holds many becomes a table early when it is read. One that is only written to, as that of `ready` while items are leased in
+//! the order in which they were produced, is left alone for longer: making a table of it costs as much as filling it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,8 +15,10 @@ use crate::engine::Opened;
 
 /// So many neighbours are removed by one tombstone. Below, the tombstones of ranges would be too many for the reads between.
 const ROWS_MIN: usize = 64;
-/// A memtable becomes a table when so many batches have removed runs from it.
-const BATCHES_MAX: usize = 256;
+/// A memtable becomes a table when so many batches have removed runs from it, and it is read.
+const READ_BATCHES_MAX: usize = 256;
+/// So many make it one though nobody reads it, so that the first who does need not look through all that were ever removed.
+const BATCHES_MAX: usize = 4096;
 
 /// Keys that follow each other, of one keyspace and one batch.
 #[derive(Debug)]
@@ -87,22 +90,32 @@ impl Runs {
         self.batches[space.index()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has memtables become tables that hold many runs, and waits for none of them. What fails is told by the next write.
+    /// Has memtables become tables that hold very many runs.
     pub(crate) fn relieve(&self, opened: &Opened) {
         for space in Keyspace::ALL {
-            let batches = &self.batches[space.index()];
-            if batches.load(Ordering::Relaxed) < BATCHES_MAX {
-                continue;
-            }
-            // Of many who see it, one.
-            if batches.swap(0, Ordering::Relaxed) < BATCHES_MAX {
-                continue;
-            }
-            let mut options = FlushOptions::default();
-            options.set_wait(false);
-            if let Ok(family) = opened.family(space) {
-                let _ = opened.database.flush_cf_opt(family, &options);
-            }
+            self.relieve_space(opened, space, BATCHES_MAX);
+        }
+    }
+
+    /// Has a memtable become a table if it holds many runs: for those who read it next.
+    pub(crate) fn relieve_read(&self, opened: &Opened, space: Keyspace) {
+        self.relieve_space(opened, space, READ_BATCHES_MAX);
+    }
+
+    /// Waits for nothing. What fails is told by the next write.
+    fn relieve_space(&self, opened: &Opened, space: Keyspace, batches_max: usize) {
+        let batches = &self.batches[space.index()];
+        if batches.load(Ordering::Relaxed) < batches_max {
+            return;
+        }
+        // Of many who see it, one.
+        if batches.swap(0, Ordering::Relaxed) < batches_max {
+            return;
+        }
+        let mut options = FlushOptions::default();
+        options.set_wait(false);
+        if let Ok(family) = opened.family(space) {
+            let _ = opened.database.flush_cf_opt(family, &options);
         }
     }
 }
