@@ -462,6 +462,37 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_leases_have_the_bytes_they_always_had() {
+        let (backend, receipts) = leased(3);
+        let row = || {
+            let mut rows = Vec::new();
+            let store = &backend.kernel().store;
+            let scanned = store.scan(
+                Keyspace::Due,
+                Span::all(),
+                Direction::Forward,
+                |key, value| {
+                    rows.push((key.to_vec(), value.to_vec()));
+                    Ok(ControlFlow::Continue(()))
+                },
+            );
+            scanned.unwrap();
+            rows
+        };
+        let key = [
+            &[0, 0, 0, 0, 2, 128, 0, 0, 0, 0, 0, 0, 50][..],
+            &3_u64.to_be_bytes(),
+        ]
+        .concat();
+
+        let run = row();
+        now(backend.complete(&home(), Receipts::new(receipts[..2].to_vec()).unwrap())).unwrap();
+
+        assert_eq!(run, [(key.clone(), vec![1, 0, 0, 0, 0, 0, 0, 0])]);
+        assert_eq!(row(), [(key, vec![])]);
+    }
+
+    #[test]
     fn a_row_of_leases_that_is_none_is_told() {
         assert_eq!(first_of(7, &[]), Some(7));
         assert_eq!(first_of(7, &6_u64.to_le_bytes()), Some(6));
