@@ -354,3 +354,79 @@ partition-storage: [{ name: a, driver: shelf, config: { storage-dir: ./data } }]
         [dir.path().join("data").display().to_string()]
     );
 }
+
+/// What the examples show in comments.
+#[cfg(any(feature = "redb", feature = "rocks", feature = "sled"))]
+mod examples {
+    use storage_config::Registry;
+
+    /// An example whose items stand in a storage with every option that it shows in comments, and metadata in one without.
+    fn with_commented_options(example: &str) -> (String, Vec<&str>) {
+        let (_, comments) = example.split_once("with the defaults:\n").unwrap();
+        let options: Vec<_> = comments
+            .lines()
+            .map_while(|line| line.strip_prefix("#   "))
+            .collect();
+        let keys = options.iter().map(|option| option.split(':').next());
+        let keys = keys.map(Option::unwrap).collect();
+        let indented: Vec<_> = options
+            .iter()
+            .map(|option| format!("      {option}\n"))
+            .collect();
+        let items = "\n    config: { storage-dir: ./data }\n";
+        assert_eq!(example.matches(items).count(), 1, "{example}");
+        let spelled = format!(
+            "\n    config:\n      storage-dir: ./data\n{}",
+            indented.concat()
+        );
+        (example.replace(items, &spelled), keys)
+    }
+
+    /// Storages are one backend where every setting is equal, and those without a word have the constants of the driver.
+    async fn shows_its_defaults(example: &str, keys: &[&str]) {
+        let (text, shown) = with_commented_options(example);
+        assert_eq!(shown, keys);
+        let scratch = tempfile::tempdir().unwrap();
+
+        let opened = Registry::builtin()
+            .open_str(&text, scratch.path(), "queue.yaml")
+            .await;
+
+        let storages = opened.unwrap().storages();
+        let [items] = storages.partitions() else {
+            panic!("there is one")
+        };
+        assert!(items.storage().is_same_backend(storages.metadata()));
+    }
+
+    #[cfg(feature = "rocks")]
+    #[tokio::test]
+    async fn the_example_of_rocks_shows_the_defaults_of_every_option() {
+        let keys = [
+            "durability",
+            "disk-reserve",
+            "cache",
+            "memtables",
+            "log",
+            "open-files-max",
+        ];
+
+        shows_its_defaults(include_str!("../../examples/rocks.yaml"), &keys).await;
+    }
+
+    #[cfg(feature = "sled")]
+    #[tokio::test]
+    async fn the_example_of_sled_shows_the_defaults_of_every_option() {
+        let keys = ["durability", "disk-reserve", "cache"];
+
+        shows_its_defaults(include_str!("../../examples/sled.yaml"), &keys).await;
+    }
+
+    #[cfg(feature = "redb")]
+    #[tokio::test]
+    async fn the_example_of_redb_shows_the_defaults_of_every_option() {
+        let keys = ["durability", "disk-reserve", "cache"];
+
+        shows_its_defaults(include_str!("../../examples/disk.yaml"), &keys).await;
+    }
+}
