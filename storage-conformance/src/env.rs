@@ -195,6 +195,7 @@ impl Env {
         let entry = log.begin(format_args!("open"));
         let opened = self.shared.place.open().await;
         let opened = entry.answer(opened)?;
+        log.opened_with(opened.descriptor().durability);
         Ok(Arc::new(LoggedBackend::new(opened, log.clone())))
     }
 

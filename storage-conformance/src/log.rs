@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::fmt::{self, Debug, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use storage_api::Durability;
 
 /// Kept entries; a case that does more is read from its end.
 const ENTRIES_MAX: usize = 200;
@@ -15,6 +17,7 @@ const TEXT_CHARS_MAX: usize = 300;
 pub(crate) struct OperationLog {
     entries: Mutex<VecDeque<Entry>>,
     calls: AtomicU64,
+    durability: OnceLock<Durability>,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,17 @@ impl OperationLog {
     /// Counts a call without an entry, for those who make millions.
     pub(crate) fn advance(&self) -> u64 {
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Logs what the first backend that was opened says that its `Ok` means.
+    pub(crate) fn opened_with(&self, durability: Durability) {
+        // A backend that changes its mind is what a case of its own is about.
+        let _ = self.durability.set(durability);
+    }
+
+    /// What an `Ok` of the backend meant, where one was opened.
+    pub(crate) fn durability(&self) -> Option<Durability> {
+        self.durability.get().copied()
     }
 
     /// Logs a call that begins. Dropping what it returns logs that the future was dropped.

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use storage_api::Durability;
 
 use crate::case::Case;
 use crate::cases;
@@ -172,6 +173,8 @@ pub(crate) struct CaseRecord {
     pub(crate) level: u32,
     pub(crate) verdict: Verdict,
     pub(crate) reason: Option<String>,
+    /// What the backend said that its `Ok` means, where the case opened one.
+    pub(crate) durability: Option<Durability>,
 }
 
 impl CaseRecord {
@@ -184,7 +187,14 @@ impl CaseRecord {
             level: case.level,
             verdict,
             reason,
+            durability: None,
         }
+    }
+
+    /// The same, of a backend that was opened with that durability.
+    pub(crate) fn with_durability(mut self, durability: Option<Durability>) -> Self {
+        self.durability = durability;
+        self
     }
 }
 

@@ -10,9 +10,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use storage_api::Durability;
 
 use crate::clauses::CLAUSES;
 use crate::record::{self, CaseRecord, DRIVER_FILE, DriverRecord, Verdict};
+
+/// The heads of rows about what a driver promises.
+const SURVIVES: &str = "an `Ok` survives";
+const DOES_NOT_CLAIM: &str = "does not claim";
 
 /// What the records say of all drivers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,10 +43,24 @@ pub struct DriverReport {
     pub run: String,
     /// The numbers that the environment may set, as they stood: how many model runs, from which seed.
     pub settings: BTreeMap<String, u64>,
+    /// What its `Ok` survives (clause DUR-1), as the backends said that its cases opened; of several the weakest. `None` where
+    /// no case that counts has opened one.
+    pub durability: Option<Durability>,
+    /// What it does not claim, and why: cases about it do not apply.
+    pub absent: Vec<AbsentCapability>,
     /// How many record files were refused, as another suite or build wrote them.
     pub refused_records: usize,
     /// Every case of the suite.
     pub cases: Vec<CaseReport>,
+}
+
+/// A capability that a driver does not claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AbsentCapability {
+    /// Its name.
+    pub capability: String,
+    /// Why the driver lacks it.
+    pub reason: String,
 }
 
 /// What the records say of one case of one driver.
@@ -141,6 +160,8 @@ impl Report {
             format!("**{}**", driver.verdict)
         })?;
         row(text, "version", &|driver| driver.version.clone())?;
+        row(text, SURVIVES, &DriverReport::durability_cell)?;
+        row(text, DOES_NOT_CLAIM, &DriverReport::absent_cell)?;
         for clause in CLAUSES {
             row(text, clause, &|driver| driver.cell(clause))?;
         }
@@ -178,6 +199,8 @@ impl DriverReport {
 
         let own_suite = record::suite_id();
         let is_own_suite = plan.origin.suite == own_suite;
+        let opened = records.values().filter_map(|record| record.durability);
+        let durability = opened.min().filter(|_| is_own_suite);
         let not_run = |reason: String| (Verdict::NotRun, Some(reason));
         let cases: Vec<_> = plan
             .cases
@@ -209,6 +232,12 @@ impl DriverReport {
             profile: plan.origin.profile,
             run: plan.run,
             settings: plan.settings.into_iter().collect(),
+            durability,
+            absent: plan
+                .absent
+                .into_iter()
+                .map(|(capability, reason)| AbsentCapability { capability, reason })
+                .collect(),
             refused_records,
             cases,
         }
@@ -235,6 +264,26 @@ impl DriverReport {
             .map(|(mark, cases)| format!("{mark} {cases}"))
             .collect();
         shown.join(", ")
+    }
+
+    /// What an `Ok` survives, in the words of clause DUR-1.
+    fn durability_cell(&self) -> String {
+        self.durability
+            .map_or_else(|| "?".to_owned(), |durability| durability.to_string())
+    }
+
+    /// The names of what is not claimed.
+    fn absent_cell(&self) -> String {
+        let names: Vec<_> = self
+            .absent
+            .iter()
+            .map(|one| one.capability.as_str())
+            .collect();
+        if names.is_empty() {
+            "–".to_owned()
+        } else {
+            names.join(", ")
+        }
     }
 
     /// The run's name and settings, to follow other words.
@@ -277,6 +326,12 @@ impl DriverReport {
                 self.refused_records
             )?;
         }
+        if !self.absent.is_empty() {
+            writeln!(text)?;
+        }
+        for AbsentCapability { capability, reason } in &self.absent {
+            writeln!(text, "- does not claim {capability}: {reason}")?;
+        }
         // One line per reason: a hundred cases that were not run have one.
         let mut remarks: BTreeMap<(Verdict, &str), Vec<&str>> = BTreeMap::new();
         for case in &self.cases {
@@ -287,7 +342,7 @@ impl DriverReport {
                 ids.push(&case.id);
             }
         }
-        if !remarks.is_empty() {
+        if !remarks.is_empty() && self.absent.is_empty() {
             writeln!(text)?;
         }
         for ((verdict, reason), ids) in remarks {
@@ -406,6 +461,11 @@ pub(crate) mod tests {
                 profile: "debug".into(),
                 run: "fast".into(),
                 settings: BTreeMap::from([("STORAGE_MODEL_RUNS".into(), 7)]),
+                durability: Some(Durability::ProcessCrash),
+                absent: vec![AbsentCapability {
+                    capability: "sync".into(),
+                    reason: "it never waits for the disk".into(),
+                }],
                 refused_records: 0,
                 cases: cases.collect(),
             }],
@@ -443,6 +503,65 @@ pub(crate) mod tests {
         assert_eq!(before.verdict, DriverVerdict::Incomplete);
         assert_eq!(before.cases.last().unwrap().verdict, Verdict::NotRun);
         assert_eq!(after.verdict, DriverVerdict::Conformant);
+    }
+
+    #[test]
+    fn an_ok_survives_what_the_weakest_opening_of_its_records_says() {
+        let (root, records) = recorded(&Claims::all());
+        let unopened = read(&root).durability;
+        let all = cases::all();
+        let opened = [
+            (Durability::PowerLoss, Verdict::Pass),
+            (Durability::ProcessCrash, Verdict::Fail),
+        ];
+        for (case, (durability, verdict)) in all.iter().zip(opened) {
+            let record = CaseRecord::new("mine", case, verdict, None);
+            let record = record.with_durability(Some(durability));
+            records.write_case(&record).unwrap();
+        }
+        let mut refused = CaseRecord::new("mine", &all[2], Verdict::Pass, None);
+        refused.origin.build.push('x');
+        let refused = refused.with_durability(Some(Durability::None));
+        records.write_case(&refused).unwrap();
+
+        let report = Report::read(&[root.path().to_owned()]).unwrap();
+
+        assert_eq!(unopened, None);
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["drivers"][0]["durability"], "process-crash");
+    }
+
+    #[test]
+    fn what_a_driver_promises_and_what_it_does_not_claim_stand_in_every_form_of_the_report() {
+        let claims = Claims::all()
+            .without(storage_api::Capability::Shared, "one process owns it")
+            .without(storage_api::Capability::Sync, "it never waits");
+        let (root, records) = recorded(&claims);
+        let record = CaseRecord::new("mine", &cases::all()[0], Verdict::Pass, None);
+        let record = record.with_durability(Some(Durability::ProcessCrash));
+        records.write_case(&record).unwrap();
+
+        let report = Report::read(&[root.path().to_owned()]).unwrap();
+
+        let (markdown, summary) = (report.to_markdown(), report.to_summary());
+        for table in [&markdown, &summary] {
+            let rows = "| an `Ok` survives | process-crash |\n| does not claim | sync, shared |\n";
+            assert!(table.contains(rows), "{table}");
+        }
+        let reasons = "\n\n- does not claim sync: it never waits\n\
+                       - does not claim shared: one process owns it\n";
+        assert!(markdown.contains(reasons), "{markdown}");
+        let json = serde_json::to_value(&report).unwrap();
+        let absent = &json["drivers"][0]["absent"][1];
+        assert_eq!(absent["capability"], "shared");
+        assert_eq!(absent["reason"], "one process owns it");
+        let junit = report.to_junit();
+        for property in [
+            r#"<property name="durability" value="process-crash"/>"#,
+            r#"<property name="does not claim sync" value="it never waits"/>"#,
+        ] {
+            assert!(junit.contains(property), "{junit}");
+        }
     }
 
     #[test]

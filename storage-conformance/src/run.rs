@@ -126,10 +126,12 @@ fn judge(
         .remove_case(case.id)
         .map_err(|error| format!("cannot remove the old record of the case: {error}"))?;
 
-    let found = attempt(harness, case, Effort::default());
+    let log = Arc::new(OperationLog::default());
+    let found = attempt_logged(harness, case, Effort::default(), &log);
     let (verdict, reason) = verdict_of(&found, deviation);
 
-    let record = CaseRecord::new(harness.driver().name(), case, verdict, reason.clone());
+    let record = CaseRecord::new(harness.driver().name(), case, verdict, reason.clone())
+        .with_durability(log.durability());
     records
         .write_case(&record)
         .map_err(|error| format!("cannot write the record of the case: {error}"))?;
@@ -219,8 +221,17 @@ fn verdict_of(found: &Found, deviation: Option<String>) -> (Verdict, Option<Stri
 
 /// Runs a case on a thread of its own, so that one that hangs can be left behind.
 pub(crate) fn attempt(harness: &Arc<dyn Harness>, case: &Case, effort: Effort) -> Found {
+    attempt_logged(harness, case, effort, &Arc::default())
+}
+
+/// The same, into a log that the caller has.
+fn attempt_logged(
+    harness: &Arc<dyn Harness>,
+    case: &Case,
+    effort: Effort,
+    log: &Arc<OperationLog>,
+) -> Found {
     let patience = effort.patience;
-    let log = Arc::new(OperationLog::default());
     let (sender, receiver) = mpsc::channel();
     let (harness, own_case, own_log) = (harness.clone(), *case, log.clone());
     let spawned = std::thread::Builder::new()
@@ -242,7 +253,7 @@ pub(crate) fn attempt(harness: &Arc<dyn Harness>, case: &Case, effort: Effort) -
         match receiver.recv_timeout(patience) {
             Ok(found) => return found,
             Err(RecvTimeoutError::Disconnected) => {
-                return broken("the thread of the case ended without a result", &log);
+                return broken("the thread of the case ended without a result", log);
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -250,11 +261,11 @@ pub(crate) fn attempt(harness: &Arc<dyn Harness>, case: &Case, effort: Effort) -
         let progress = log.progress();
         if progress == seen {
             let reason = format!("hangs: no operation began for {patience:?}");
-            return hung(reason, &log);
+            return hung(reason, log);
         }
         if rounds >= PATIENCE_ROUNDS_MAX && !case.is_long {
             let reason = format!("runs for ever: still calling after {:?}", patience * rounds);
-            return hung(reason, &log);
+            return hung(reason, log);
         }
         seen = progress;
     }
@@ -409,6 +420,19 @@ mod tests {
         };
         assert!(reason.contains("creation has a version"), "{reason}");
         assert!(log.contains("create_partition(a/0"), "{log}");
+    }
+
+    #[test]
+    fn the_record_of_a_case_says_what_an_ok_of_the_backend_survives() {
+        let scratch = tempfile::tempdir().unwrap();
+        let records = RecordDirectory::at(scratch.path());
+
+        judge(&harness(), &LOOKS, None, &records).unwrap();
+        judge(&harness(), &FINDS_NOTHING, None, &records).unwrap();
+
+        let of = |case: &Case| records.read_case(case.id).unwrap().unwrap().durability;
+        assert_eq!(of(&LOOKS), Some(storage_api::Durability::None));
+        assert_eq!(of(&FINDS_NOTHING), None, "it opens nothing");
     }
 
     #[test]

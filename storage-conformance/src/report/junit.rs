@@ -2,7 +2,7 @@
 
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
-use super::{CaseReport, DriverReport, Report};
+use super::{AbsentCapability, CaseReport, DriverReport, Report};
 use crate::record::Verdict;
 
 impl Report {
@@ -25,6 +25,13 @@ fn suite(driver: &DriverReport) -> TestSuite {
         .add_property(("suite", driver.suite.as_str()))
         .add_property(("profile", driver.profile.as_str()))
         .add_property(("run", driver.run.as_str()));
+    if let Some(durability) = driver.durability {
+        suite.add_property(("durability", durability.to_string().as_str()));
+    }
+    for AbsentCapability { capability, reason } in &driver.absent {
+        let name = format!("does not claim {capability}");
+        suite.add_property((name.as_str(), reason.as_str()));
+    }
     for (name, value) in &driver.settings {
         suite.add_property((name.as_str(), value.to_string().as_str()));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cell, DriverReport, Report};
+use super::{Cell, DOES_NOT_CLAIM, DriverReport, Report, SURVIVES};
 use crate::clauses::CLAUSES;
 use crate::record::Verdict;
 
@@ -61,6 +61,8 @@ impl Report {
     fn write_summary(&self, text: &mut String) -> std::fmt::Result {
         self.write_head(text, "clauses about")?;
         let row = |text: &mut String, head: &str, cell: &Cell<'_>| self.write_row(text, head, cell);
+        row(text, SURVIVES, &DriverReport::durability_cell)?;
+        row(text, DOES_NOT_CLAIM, &DriverReport::absent_cell)?;
         for (area, words) in AREAS {
             row(text, area, &|driver| driver.area_cell(words))?;
         }
@@ -119,7 +121,8 @@ impl DriverReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{CaseReport, DriverVerdict};
+    use crate::report::CaseReport;
+    use crate::report::tests::report_of;
 
     fn driver(verdicts: &[(&str, Verdict)]) -> Report {
         let cases = verdicts.iter().map(|(clause, verdict)| CaseReport {
@@ -129,19 +132,9 @@ mod tests {
             verdict: *verdict,
             reason: None,
         });
-        Report {
-            drivers: vec![DriverReport {
-                name: "mine".into(),
-                verdict: DriverVerdict::Incomplete,
-                version: "1".into(),
-                suite: "1".into(),
-                profile: "debug".into(),
-                run: String::new(),
-                settings: Default::default(),
-                refused_records: 0,
-                cases: cases.collect(),
-            }],
-        }
+        let mut report = report_of(&[]);
+        report.drivers[0].cases = cases.collect();
+        report
     }
 
     #[test]
