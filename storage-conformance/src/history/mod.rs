@@ -98,7 +98,9 @@ async fn run_seed(env: &Env, seed: u64, manner: Manner) {
     let command = crate::run::command(env.case());
     let command = format!("STORAGE_HISTORY_SEED={seed} {command}");
     let name = format!("{}-seed-{seed}", env.case().replace("::", "-"));
-    panic!("{}", found.report(env.harness(), &name, &command));
+    let driver = env.harness().driver();
+    let records = RecordDirectory::of(driver.name());
+    panic!("{}", found.report(driver.name(), &records, &name, &command));
 }
 
 /// What one history has found.
@@ -125,8 +127,8 @@ impl Found {
         }
     }
 
-    /// Shrinks and draws it.
-    fn report(self, harness: &dyn Harness, name: &str, command: &str) -> String {
+    /// Shrinks it, draws it as a page beside the records, and says all of it.
+    fn report(self, driver: &str, records: &RecordDirectory, name: &str, command: &str) -> String {
         let repeat = format!("repeat it with: {command}");
         let (calls, evidence, is_strict) = match self {
             Self::Trouble(text) => return format!("{text}\n\n{repeat}"),
@@ -137,11 +139,9 @@ impl Found {
             } => (calls, evidence, is_strict),
         };
         let finding = shrink(&calls, evidence, is_strict);
-        let driver = harness.driver();
-        let title = format!("{name} of {}", driver.name());
+        let title = format!("{name} of {driver}");
         let drawn = page::page(&title, command, &finding);
-        let written =
-            RecordDirectory::of(driver.name()).write_history(&format!("{name}.html"), &drawn);
+        let written = records.write_history(&format!("{name}.html"), &drawn);
         let where_drawn = match written {
             Ok(path) => format!("it is drawn in {}", path.display()),
             Err(error) => format!("the page could not be written: {error}"),
@@ -207,7 +207,11 @@ pub fn round(harness: &Arc<dyn Harness>, seed: u64) -> Result<(), String> {
             let name = format!("history-{manner}-seed-{seed}");
             let command = format!("a round of histories with seed {seed}");
             let found = runtime.block_on(one(&**harness, &name, seed, manner));
-            found.map_err(|found| found.report(&**harness, &name, &command))?;
+            found.map_err(|found| {
+                let driver = harness.driver();
+                let records = RecordDirectory::of(driver.name());
+                found.report(driver.name(), &records, &name, &command)
+            })?;
         }
     }
     Ok(())

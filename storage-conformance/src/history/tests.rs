@@ -7,13 +7,15 @@ use storage_api::{
     Receipts, Refusal, SealedBatch, States, Timestamp, Version,
 };
 
+use super::Found;
 use super::call::{Call, Ending};
 use super::choose::Subject;
-use super::judge::{Judgement, judge};
+use super::judge::{Evidence, Judgement, judge};
 use super::perform::{Manner, perform};
 use super::request::{Answer, Listed, Request};
 use super::shrink::shrink;
 use crate::env::{at, count, key, namespace, partition_id, value};
+use crate::record::RecordDirectory;
 
 /// A history that grows call by call.
 #[derive(Default)]
@@ -463,8 +465,8 @@ fn what_another_call_holds_may_be_passed_over_without_strict_order() {
     assert!(!script(21).is_ordered(false));
 }
 
-#[test]
-fn a_history_is_shrunk_to_what_has_no_order() {
+/// A history with more calls than it takes to see that it has no order.
+fn disordered() -> (Vec<Call>, Evidence) {
     let script = Script::on(&[&home(), &other()])
         .call(1, 10..11, produce(&home(), "a"), stored(1))
         .call(2, 10..11, produce(&other(), "elsewhere"), stored(1))
@@ -475,8 +477,14 @@ fn a_history_is_shrunk_to_what_has_no_order() {
     let Judgement::Disordered(evidence) = judge(&script.0, true) else {
         panic!("it has an order");
     };
+    (script.0, evidence)
+}
 
-    let finding = shrink(&script.0, evidence, true);
+#[test]
+fn a_history_is_shrunk_to_what_has_no_order() {
+    let (calls, evidence) = disordered();
+
+    let finding = shrink(&calls, evidence, true);
 
     // The creation, the production, and the look that does not see it.
     let verbs: Vec<_> = finding
@@ -487,6 +495,38 @@ fn a_history_is_shrunk_to_what_has_no_order() {
     assert_eq!(verbs, ["create", "produce", "list items"]);
     assert_eq!(finding.evidence.order.len(), 2);
     assert_eq!(finding.evidence.stuck.len(), 1);
+}
+
+#[test]
+fn a_history_without_an_order_is_drawn_in_the_file_that_it_names() {
+    let scratch = tempfile::tempdir().unwrap();
+    let records = RecordDirectory::at(scratch.path().join("mine"));
+    let (calls, evidence) = disordered();
+    let found = Found::Disorder {
+        calls,
+        evidence,
+        is_strict: true,
+    };
+
+    let told = found.report("mine", &records, "history-seed-7", "the command");
+
+    assert!(told.contains("repeat it with: the command"), "{told}");
+    let named = told
+        .lines()
+        .find_map(|line| line.strip_prefix("it is drawn in "));
+    let file = std::path::Path::new(named.unwrap());
+    assert_eq!(
+        file,
+        scratch.path().join("mine/histories/history-seed-7.html")
+    );
+    let page = std::fs::read_to_string(file).unwrap();
+    assert!(page.contains("<h1>history-seed-7 of mine</h1>"), "{page}");
+    assert!(page.contains("<code>the command</code>"), "{page}");
+    let drawn = page.matches("<div class=\"call").count();
+    assert_eq!(
+        drawn, 3,
+        "the creation, the production, and the look: {page}"
+    );
 }
 
 /// Parts of calls and answers that must be seen often, or the histories look at too little.
