@@ -66,11 +66,6 @@ pub trait DirectoryDriver: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// As [`Harness::goldens`].
-    fn goldens(&self) -> Option<&Path> {
-        None
-    }
-
     /// Opens the directory, which is empty the first time, with the faults of its place.
     async fn open(
         &self,
@@ -132,10 +127,6 @@ impl<D: DirectoryDriver> Harness for DirectoryHarness<D> {
 
     fn attach(&self, at: &Locator) -> Option<Box<dyn Place>> {
         Some(self.place(at.as_str().into()))
-    }
-
-    fn goldens(&self) -> Option<&Path> {
-        self.driver.goldens()
     }
 }
 

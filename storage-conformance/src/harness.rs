@@ -36,11 +36,6 @@ pub trait Harness: Send + Sync + 'static {
         let _ = at;
         None
     }
-
-    /// The directory of files written by earlier format versions.
-    fn goldens(&self) -> Option<&Path> {
-        None
-    }
 }
 
 #[async_trait]
@@ -63,10 +58,6 @@ impl Harness for Box<dyn Harness> {
 
     fn attach(&self, at: &Locator) -> Option<Box<dyn Place>> {
         (**self).attach(at)
-    }
-
-    fn goldens(&self) -> Option<&Path> {
-        (**self).goldens()
     }
 }
 
