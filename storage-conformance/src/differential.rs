@@ -1,9 +1,13 @@
 //! The same sequences on several drivers at once, each against each.
 //!
 //! Model runs compare one driver with the reference model. What the model does not see could differ between drivers all the
-//! same: the fields of an error, cursors, usages. Here all drivers do the sequence of one seed side by side, and must answer as
-//! the model and refuse in the same way. A difference is shrunk, and told with what both have answered, the seed and the
-//! command that repeats it.
+//! same: the fields of an error, cursors. Here all drivers do the sequence of one seed side by side, and must answer as the
+//! model and refuse in the same way. A difference is shrunk, and told with what both have answered, the seed and the command
+//! that repeats it.
+//!
+//! Usages are not compared with each other: how many bytes the same items take, and what a driver calls the parts, differ by
+//! nature. Each must add up by itself: the parts are the whole, which is no more than is allowed, and not nothing where bytes
+//! are stored (clause USE-1).
 //!
 //! ```no_run
 //! use std::sync::Arc;
