@@ -152,6 +152,8 @@ pub use harness::{
 };
 pub use record::{SUITE_LEVEL, Verdict};
 pub use run::run;
+#[doc(hidden)]
+pub use soak::check_arguments as check_soak_arguments;
 pub use vandal::DirectoryVandal;
 
 /// The whole `main` of a driver's conformance test: runs the suite on that harness.

@@ -184,6 +184,11 @@ impl Options {
     }
 }
 
+/// Whether `soak` understands these arguments; else what is wrong with them.
+pub fn check_arguments(arguments: impl Iterator<Item = String>) -> Result<(), String> {
+    Options::parse(arguments).map(drop)
+}
+
 fn number(argument: &str, text: &str) -> Result<u64, String> {
     let parsed = text.parse();
     parsed.map_err(|_| format!("{argument} is {text:?}; give a number from 0 to 2^64-1"))

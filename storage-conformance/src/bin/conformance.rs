@@ -11,7 +11,7 @@ Runs cases of the suite on a driver with one seed after the other, until somethi
 for in ./storage-D and ./examples/D-driver; that of another workspace is soaked there by
 `cargo test --test conformance -- soak`, which this runs and which explains the other arguments.
 
-exit code: 0 nothing was found, 1 something was, 2 the arguments are wrong or cargo cannot be run
+exit code: 0 nothing was found, 1 something was, 2 the arguments are wrong, or the test of the driver cannot be built or run
 ";
 
 /// What is to be run.
@@ -38,6 +38,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Wanted>, 
         }
     }
     let driver = driver.ok_or("which driver? give --driver")?;
+    // Now, and not once cargo has built the driver.
+    storage_conformance::check_soak_arguments(rest.iter().cloned())?;
     let places = [
         format!("storage-{driver}"),
         format!("examples/{driver}-driver"),
@@ -80,8 +82,10 @@ fn main() -> ExitCode {
     }
     command.args(["--", "soak"]).args(&wanted.rest);
     match command.status() {
+        // cargo ends with the code of the test that it ran, and with one of its own where it ran none.
         Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+        Ok(status) if status.code() == Some(1) => ExitCode::FAILURE,
+        Ok(status) => complain(&format!("nothing can be said: cargo ended with {status}")),
         Err(error) => complain(&format!("cannot run cargo: {error}")),
     }
 }
