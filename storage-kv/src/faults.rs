@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::{KvError, KvErrorKind, KvResult};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-/// Has an adapter refuse its next writes, and counts its syncs. Clones are one.
+/// Has an adapter refuse its next writes or its next sync, and counts its syncs. Clones are one.
 ///
 /// An adapter asks before it hands anything to its engine: so what is simulated is a disk that takes nothing of a write or a
 /// sync, not one that takes half.
@@ -18,11 +18,17 @@ pub struct Faults {
 const NONE: u8 = 0;
 const NEXT: u8 = 1;
 const ALL: u8 = 2;
+const NEXT_SYNC: u8 = 3;
 
 impl Faults {
     /// The next write or sync fails.
     pub fn fail_next_write(&self) {
         self.wanted.store(NEXT, Ordering::Release);
+    }
+
+    /// The next sync fails; writes before it are taken.
+    pub fn fail_next_sync(&self) {
+        self.wanted.store(NEXT_SYNC, Ordering::Release);
     }
 
     /// Every write and sync fails as on a full disk, until [`heal`](Self::heal).
@@ -43,21 +49,27 @@ impl Faults {
     /// Before a write: whether the disk takes it.
     pub fn check_write(&self) -> KvResult<()> {
         match self.wanted.load(Ordering::Acquire) {
-            NONE => Ok(()),
-            wanted => {
-                if wanted == NEXT {
-                    self.heal();
-                }
-                let reason = "the disk is full, as a test has asked for";
-                Err(KvError::new(KvErrorKind::Unavailable, reason))
-            }
+            NEXT_SYNC => Ok(()),
+            wanted => self.check(wanted),
         }
     }
 
     /// Before a sync: whether the disk takes it.
     pub fn check_sync(&self) -> KvResult<()> {
-        self.check_write()?;
+        self.check(self.wanted.load(Ordering::Acquire))?;
         self.syncs.fetch_add(1, Ordering::AcqRel);
         Ok(())
+    }
+
+    fn check(&self, wanted: u8) -> KvResult<()> {
+        let reason = match wanted {
+            NONE => return Ok(()),
+            NEXT_SYNC => "the disk could not be synced, as a test has asked for",
+            _ => "the disk is full, as a test has asked for",
+        };
+        if wanted != ALL {
+            self.heal();
+        }
+        Err(KvError::new(KvErrorKind::Unavailable, reason))
     }
 }

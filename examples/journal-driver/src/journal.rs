@@ -190,7 +190,7 @@ impl Journal {
             self.file.write_all_at(&self.pending, self.len)?;
         }
         if is_synced && self.on_disk < end {
-            self.faults.check()?;
+            self.faults.check_sync()?;
             self.file.sync_data()?;
             self.on_disk = end;
         }

@@ -50,6 +50,33 @@ async fn after_a_failed_write_reads_go_on_and_writes_do_not() {
 }
 
 #[tokio::test]
+async fn after_a_failed_sync_reads_go_on_and_writes_do_not() {
+    let story = Story::new();
+    let backend = story.open_home().await;
+    let first = sealed(0, [NewItem::new("acknowledged")]);
+    backend.produce(&home(), first).await.unwrap();
+    let before = seen(&backend).await.unwrap();
+    story.faults.fail_next_sync();
+
+    let lost = sealed(0, [NewItem::new("written, and not synced")]);
+    let error = backend.produce(&home(), lost).await.unwrap_err();
+    let late = sealed(0, [NewItem::new("late")]);
+    let refused = backend.produce(&home(), late).await.unwrap_err();
+
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert_eq!(refused.outcome(), Outcome::NotApplied);
+    assert_eq!(refused.retry_hint(), RetryHint::AfterReopen);
+    assert_eq!(seen(&backend).await.unwrap(), before);
+    assert!(!backend.health().await.unwrap().is_writable);
+    backend.close().await.unwrap();
+    let backend = story.open().await;
+    assert_eq!(seen(&backend).await.unwrap(), before);
+    let again = sealed(0, [NewItem::new("again")]);
+    backend.produce(&home(), again).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_short_volume_takes_nothing_new_and_serves_the_rest() {
     let mut story = Story::new();
     let backend = story.open_home().await;
