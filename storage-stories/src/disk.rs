@@ -1,10 +1,10 @@
-//! Full disks, shared syncs, the largest batch, and what each durability keeps.
+//! Full disks, failed and shared syncs, the largest batch, and what each durability keeps.
 
 use std::sync::Arc;
 
 use storage_api::{
-    Count, ErrorKind, ItemStore, LeaseRequest, PartitionConfig, PartitionStore, RetryHint,
-    StorageBackend,
+    Count, ErrorKind, ItemIds, ItemStore, LeaseRequest, ListRequest, Outcome, PartitionConfig,
+    PartitionStore, RetryHint, States, StorageBackend,
 };
 use storage_kv::Faults;
 
@@ -20,6 +20,8 @@ macro_rules! disk {
             below_the_reserve_only_what_grows_is_refused;
             #[tokio::test]
             a_disk_that_others_filled_stops_writes_until_a_reopening_and_loses_nothing;
+            #[tokio::test]
+            a_failed_sync_stops_writes_until_a_reopening_and_reads_go_on;
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             sixty_four_producers_share_their_syncs;
             #[tokio::test]
@@ -89,6 +91,40 @@ pub async fn a_disk_that_others_filled_stops_writes_until_a_reopening_and_loses_
     assert_eq!(ready(&backend).await, 3);
     let more = batch(3, &[2; 5000]);
     backend.produce(&home(), more).await.unwrap();
+}
+
+/// Clauses ATOM-1 and DUR-3.
+pub async fn a_failed_sync_stops_writes_until_a_reopening_and_reads_go_on<D: StoredDriver>() {
+    let scratch = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let opened = D::open(scratch.path(), Opening::with_faults(&faults)).await;
+    let backend = with_home(opened.unwrap()).await;
+    let acknowledged = backend.produce(&home(), batch(3, b"kept")).await.unwrap();
+    faults.fail_next_sync();
+
+    let failed = backend.produce(&home(), batch(1, b"unknown")).await;
+    let refused = backend.produce(&home(), batch(1, b"late")).await;
+
+    assert_eq!(failed.unwrap_err().outcome(), Outcome::Unknown);
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.outcome(), Outcome::NotApplied);
+    assert_eq!(refused.retry_hint(), RetryHint::AfterReopen);
+    assert!(!backend.health().await.unwrap().is_writable);
+    assert!((3..=4).contains(&ready(&backend).await));
+    let all = ListRequest::by_id(States::ALL);
+    let listed = backend.list_items(&home(), all).await.unwrap().items;
+    let ids: Vec<_> = listed.iter().map(|item| item.id).collect();
+    assert!(acknowledged.ids().all(|id| ids.contains(&id)));
+    let _ = backend.close().await;
+    let backend = open::<D>(scratch.path()).await;
+    let found = ready(&backend).await;
+    assert!((3..=4).contains(&found), "{found} of 3 or 4 are there");
+    let kept = ItemIds::new(acknowledged.ids().collect()).unwrap();
+    let kept = backend.get_items(&home(), kept, true).await.unwrap();
+    assert!(kept.iter().all(Option::is_some));
+    let more = batch(1, b"again");
+    backend.produce(&home(), more).await.unwrap();
+    assert_eq!(ready(&backend).await, found + 1);
 }
 
 /// Group commit.
