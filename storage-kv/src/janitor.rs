@@ -157,6 +157,16 @@ impl<E: OrderedKv> Kernel<E> {
 }
 
 impl<E: OrderedKv> crate::store::Store<E> {
+    /// Whether there is no row of anything.
+    pub(crate) fn is_empty(&self) -> KvResult<bool> {
+        for space in Keyspace::ALL {
+            if !self.keys(space, Span::all(), 1)?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Up to so many keys of a span. Their values are not looked at: what is removed may be damaged.
     pub(crate) fn keys(
         &self,

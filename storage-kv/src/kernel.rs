@@ -49,10 +49,12 @@ impl<E: OrderedKv> Kernel<E> {
     pub(crate) fn open(store: Store<E>) -> KvResult<Self> {
         let key = keys::backend();
         let mut row = match store.get(Keyspace::Catalog, &key)? {
-            None => BackendRow {
+            None if store.is_empty()? => BackendRow {
                 is_clean: true,
                 ..BackendRow::default()
             },
+            // It is written before all others: without it numbers would be given again.
+            None => return Err(damaged(Keyspace::Catalog, &key, "it is missing")),
             Some(row) => BackendRow::decode(&row)
                 .ok_or_else(|| damaged(Keyspace::Catalog, &key, "it does not decode"))?,
         };

@@ -136,6 +136,31 @@ impl SimDisk {
         value[at] ^= 1 << (bit % 8);
         true
     }
+
+    /// Every row that is seen, with its keyspace and key.
+    pub fn rows(&self) -> Vec<(Keyspace, Vec<u8>, Vec<u8>)> {
+        let state = self.state.lock();
+        let of_space = |space: Keyspace| {
+            state.rows[space.index()]
+                .iter()
+                .map(move |row| (space, row))
+        };
+        let rows = Keyspace::ALL.into_iter().flat_map(of_space);
+        rows.map(|(space, (key, value))| (space, key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Changes a row as no engine would: takes it away, or puts another in its place, as one from an earlier moment.
+    pub fn tamper(&self, space: Keyspace, key: &[u8], value: Option<&[u8]>) {
+        let state = &mut *self.state.lock();
+        for rows in [&mut state.rows, &mut state.synced] {
+            let rows = &mut rows[space.index()];
+            match value {
+                Some(value) => rows.insert(key.to_vec(), value.to_vec()),
+                None => rows.remove(key),
+            };
+        }
+    }
 }
 
 impl Sim {

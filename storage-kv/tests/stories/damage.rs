@@ -5,13 +5,34 @@ use storage_api::{
     ListRequest, MetadataStore, Namespace, NewItem, PartitionConfig, PartitionStore, Result,
     Retries, Retry, RetryTo, ScanRequest, States, StorageBackend, Value,
 };
-use storage_kv::{KvBackend, KvOptions, SimDisk, SimKv};
+use storage_kv::{Keyspace, KvBackend, KvOptions, OrderedKv, Overlay, SimDisk, SimKv};
 
 use crate::watched::{at, home};
 
+/// How an engine is made of a disk.
+trait Form: OrderedKv {
+    fn on(disk: &SimDisk) -> Self;
+}
+
+impl Form for SimKv {
+    fn on(disk: &SimDisk) -> Self {
+        disk.open()
+    }
+}
+
+impl Form for Overlay<SimKv> {
+    fn on(disk: &SimDisk) -> Self {
+        Self::new(disk.open())
+    }
+}
+
 fn open(disk: &SimDisk) -> Result<KvBackend<SimKv>> {
+    open_as(disk)
+}
+
+fn open_as<E: Form>(disk: &SimDisk) -> Result<KvBackend<E>> {
     let options = KvOptions::new("sim", "0", Durability::PowerLoss);
-    KvBackend::open(disk.open(), options.inline())
+    KvBackend::open(E::on(disk), options.inline())
 }
 
 fn namespace() -> Namespace {
@@ -20,8 +41,12 @@ fn namespace() -> Namespace {
 
 /// A closed place with a row of every kind.
 async fn furnished() -> SimDisk {
+    furnished_as::<SimKv>().await
+}
+
+async fn furnished_as<E: Form>() -> SimDisk {
     let disk = SimDisk::new();
-    let backend = open(&disk).unwrap();
+    let backend = open_as::<E>(&disk).unwrap();
     let config = PartitionConfig::default().with_dedup_for(Duration::from_secs(1));
     backend.create_partition(&home(), config).await.unwrap();
     let mut batch = ItemBatch::new();
@@ -124,4 +149,135 @@ async fn verify_finds_nothing_in_a_sound_place() {
     let found = backend.verify().unwrap().verify().await.unwrap();
 
     assert_eq!(found, Vec::<String>::new());
+}
+
+/// What is told of a place: that it is damaged, or what verify finds.
+async fn told<E: Form>(disk: &SimDisk) -> Vec<String> {
+    let findings = match open_as::<E>(disk) {
+        Ok(backend) => backend.verify().unwrap().verify().await,
+        Err(error) => Err(error),
+    };
+    findings.unwrap_or_else(|error| {
+        assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+        vec![error.to_string()]
+    })
+}
+
+/// Whatever the row was, the others or the checksum of none say that it was there.
+async fn a_row_that_is_gone_is_told<E: Form>() {
+    let rows = furnished_as::<E>().await.rows();
+    for space in Keyspace::ALL {
+        let is_there = rows.iter().any(|(found, _, _)| *found == space);
+        assert!(is_there || space == Keyspace::Garbage, "no row of {space}");
+    }
+
+    for (space, key, _) in rows {
+        let disk = furnished_as::<E>().await;
+        disk.tamper(space, &key, None);
+
+        let told = told::<E>(&disk).await;
+
+        let key = key.escape_ascii();
+        assert!(!told.is_empty(), "nobody misses row {key} of {space}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_gone_is_told_of_an_engine_alone() {
+    a_row_that_is_gone_is_told::<SimKv>().await;
+}
+
+#[tokio::test]
+async fn a_row_that_is_gone_is_told_of_an_overlay() {
+    a_row_that_is_gone_is_told::<Overlay<SimKv>>().await;
+}
+
+/// A later moment of the furnished place: every item was cleared and the entry deleted.
+async fn emptied<E: Form>() -> SimDisk {
+    let disk = furnished_as::<E>().await;
+    let backend = open_as::<E>(&disk).unwrap();
+    let cleared = backend.clear(&home(), States::ALL, Count::MAX).await;
+    assert!(cleared.unwrap().removed > 3);
+    let mut commit = CommitRequest::new(at(3));
+    let key = Key::try_from("k").unwrap();
+    commit.delete(&namespace(), &key).unwrap();
+    backend.commit(commit).await.unwrap();
+    backend.close().await.unwrap();
+    disk
+}
+
+async fn counters_of_an_earlier_moment_are_told<E: Form>() {
+    let earlier = furnished_as::<E>().await.rows();
+    let disk = emptied::<E>().await;
+    let later = disk.rows();
+    // Of the rows that a partition has in the catalog, its counters are the one that changes.
+    let counters = earlier.iter().filter(|row| {
+        let is_of_partition = row.0 == Keyspace::Catalog && row.1.len() > 1;
+        is_of_partition && !later.contains(row)
+    });
+    let counters: Vec<_> = counters.collect();
+    let [(space, key, value)] = counters[..] else {
+        panic!("{} rows may be the counters", counters.len());
+    };
+    assert_eq!(told::<E>(&disk).await, Vec::<String>::new());
+
+    disk.tamper(*space, key, Some(value));
+
+    let told = told::<E>(&disk).await;
+    let is_told = |finding: &String| finding.contains("its counters do not fit its items");
+    assert!(told.iter().any(is_told), "{told:?}");
+}
+
+#[tokio::test]
+async fn counters_of_an_earlier_moment_are_told_of_an_engine_alone() {
+    counters_of_an_earlier_moment_are_told::<SimKv>().await;
+}
+
+#[tokio::test]
+async fn counters_of_an_earlier_moment_are_told_of_an_overlay() {
+    counters_of_an_earlier_moment_are_told::<Overlay<SimKv>>().await;
+}
+
+async fn a_row_that_came_back_is_told<E: Form>() {
+    let earlier = furnished_as::<E>().await.rows();
+    let later = emptied::<E>().await.rows();
+    let names: Vec<_> = later.iter().map(|(space, key, _)| (space, key)).collect();
+    let gone = earlier
+        .iter()
+        .filter(|(space, key, _)| !names.contains(&(space, key)));
+    let gone: Vec<_> = gone.collect();
+    let spaces = [
+        Keyspace::Bodies,
+        Keyspace::States,
+        Keyspace::Ready,
+        Keyspace::Due,
+        Keyspace::Dead,
+        Keyspace::Dedup,
+        Keyspace::Holders,
+        Keyspace::Entries,
+        Keyspace::Expiry,
+    ];
+    for space in spaces {
+        assert!(gone.iter().any(|row| row.0 == space), "no row of {space}");
+    }
+
+    for (space, key, value) in gone {
+        let disk = emptied::<E>().await;
+        disk.tamper(*space, key, Some(value));
+
+        let told = told::<E>(&disk).await;
+
+        let key = key.escape_ascii();
+        assert!(!told.is_empty(), "row {key} of {space} is one too many");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_came_back_is_told_of_an_engine_alone() {
+    a_row_that_came_back_is_told::<SimKv>().await;
+}
+
+#[tokio::test]
+async fn a_row_that_came_back_is_told_of_an_overlay() {
+    a_row_that_came_back_is_told::<Overlay<SimKv>>().await;
 }
