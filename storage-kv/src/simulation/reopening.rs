@@ -19,7 +19,8 @@ impl<E: Engine> World<E> {
     /// The power goes, or the process.
     pub(super) fn crash(&mut self) {
         let unsynced = self.disk.unsynced();
-        let is_kill = self.dice.below(2) == 0;
+        let is_kill = self.dice.below(4) == 0;
+        self.losses += usize::from(!is_kill);
         let survives = self.setting.survives_kill && E::KEEPS_BATCHES;
         let kept = match is_kill && survives {
             // Every batch is with the system already.
@@ -60,7 +61,8 @@ impl<E: Engine> World<E> {
         self.take_numbers(&mut contents);
         self.history = vec![contents.clone()];
         self.model = Model::of(contents);
-        self.compare();
+        // That what is seen is that of the model was just found.
+        self.verify();
     }
 
     /// After a crash the numbers go on where the driver says, which is behind all that anybody was shown.
