@@ -9,6 +9,8 @@ use crate::{disks, processes};
 const NAME: &str = "STORAGE_FAULTS_ROLE";
 const DRIVER: &str = "STORAGE_FAULTS_DRIVER";
 const DIRECTORY: &str = "STORAGE_FAULTS_DIRECTORY";
+/// What the place is opened with, where that is not the default of the driver.
+pub(crate) const DURABILITY: &str = "STORAGE_FAULTS_DURABILITY";
 
 /// A part of a test, for a process of its own.
 pub(crate) struct Role {
@@ -19,9 +21,13 @@ pub(crate) struct Role {
 /// The role that this process was started for.
 pub(crate) fn asked() -> Option<Role> {
     let variable = |name| std::env::var_os(name).map(|value| value.into_string().unwrap());
+    let mut scene = Scene::at(&variable(DRIVER)?, PathBuf::from(variable(DIRECTORY)?));
+    if let Some(durability) = variable(DURABILITY) {
+        scene = scene.with_durability(&durability);
+    }
     Some(Role {
         name: variable(NAME)?,
-        scene: Scene::at(&variable(DRIVER)?, PathBuf::from(variable(DIRECTORY)?)),
+        scene,
     })
 }
 
@@ -31,6 +37,7 @@ impl Role {
         match name.as_str() {
             "hold" => processes::hold(&scene),
             "work" => processes::work(&scene),
+            "finish" => processes::finish(&scene),
             "full-disk" => disks::full_disk(&scene),
             "read-only" => disks::read_only(&scene),
             unknown => panic!("there is no role «{unknown}»"),

@@ -19,6 +19,8 @@ pub(crate) struct Scene {
     driver: String,
     root: PathBuf,
     reserve: u64,
+    /// The default of the driver, if nothing is said.
+    durability: Option<String>,
     /// Removed with everything in it, where the scene has made it.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -36,6 +38,7 @@ impl Scene {
             driver: driver.to_owned(),
             root,
             reserve: 0,
+            durability: None,
             _scratch: None,
         }
     }
@@ -43,6 +46,15 @@ impl Scene {
     pub(crate) fn with_reserve(mut self, bytes: u64) -> Self {
         self.reserve = bytes;
         self
+    }
+
+    pub(crate) fn with_durability(mut self, durability: &str) -> Self {
+        self.durability = Some(durability.to_owned());
+        self
+    }
+
+    pub(crate) fn durability(&self) -> Option<&str> {
+        self.durability.as_deref()
     }
 
     pub(crate) fn driver(&self) -> &str {
@@ -71,7 +83,10 @@ impl Scene {
             _ => "",
         };
         let reserve = self.reserve;
-        let config = format!("{{ storage-dir: data, disk-reserve: {reserve}{buffers} }}");
+        let durability = self.durability.as_deref();
+        let durability = durability.map_or(String::new(), |it| format!(", durability: {it}"));
+        let config =
+            format!("{{ storage-dir: data, disk-reserve: {reserve}{buffers}{durability} }}");
         let text = format!(
             "queue-storage: {{ driver: {driver}, config: {config} }}\n\
              partition-storage: [{{ name: disk, driver: {driver}, config: {config} }}]\n"
