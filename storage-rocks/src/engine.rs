@@ -30,6 +30,9 @@ const DIRECTORY: &str = "queue.rocks";
 const MEMTABLE_PART: usize = 4;
 /// Tables in the first level of a keyspace are merged from so many on.
 const FIRST_LEVEL_TABLES: i32 = 4;
+/// The open tables are dealt out to eight shards, each of which has at least one: with RocksDB's 64 a small bound is passed.
+/// Of the bound it keeps ten for other files, so that seven more by rounding up do no harm.
+const TABLE_SHARDS_LOG2: i32 = 3;
 /// Ten bits a key: one search in a hundred for what is not there reads a block.
 const FILTER_BITS: f64 = 10.0;
 const BLOCK_BYTES: usize = 16 << 10;
@@ -174,6 +177,7 @@ fn database_options(config: &RocksConfig) -> Options {
     options.set_write_buffer_manager(&memtables);
     let open_files_max = i32::try_from(config.get_open_files_max()).unwrap_or(i32::MAX);
     options.set_max_open_files(open_files_max);
+    options.set_table_cache_num_shard_bits(TABLE_SHARDS_LOG2);
     options.set_bytes_per_sync(BYTES_PER_SYNC);
     options.set_max_manifest_file_size(MANIFEST_BYTES);
     options.set_manifest_preallocation_size(MANIFEST_AHEAD_BYTES);
@@ -455,6 +459,57 @@ mod tests {
             "{cached} bytes cached"
         );
         assert!(logs <= 3 * BOUND, "{logs} bytes of logs");
+    }
+
+    /// The tables below that directory that this process has open.
+    #[cfg(target_os = "linux")]
+    fn open_tables(directory: &Path) -> usize {
+        let links = fs::read_dir("/proc/self/fd").unwrap();
+        let files = links.filter_map(|link| fs::read_link(link.ok()?.path()).ok());
+        let is_table = |file: &PathBuf| {
+            file.starts_with(directory) && file.extension().is_some_and(|end| end == "sst")
+        };
+        files.filter(is_table).count()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn no_more_tables_are_open_than_may_be_however_many_there_are() {
+        const OPEN_MAX: u32 = 32;
+        const TABLES: u32 = 100;
+        let scratch = tempfile::tempdir().unwrap();
+        let config = RocksConfig::new(scratch.path()).open_files_max(OPEN_MAX);
+        let engine = RocksEngine::open(scratch.path(), &config, &Faults::default()).unwrap();
+        {
+            // Or they would be merged into a few.
+            let opened = engine.opened.read();
+            let opened = opened.as_ref().unwrap();
+            let family = opened.family(Keyspace::Bodies).unwrap();
+            let apart = [("disable_auto_compactions", "true")];
+            opened.database.set_options_cf(family, &apart).unwrap();
+            for n in 0..TABLES {
+                let mut batch = WriteBatch::new();
+                batch.put(Keyspace::Bodies, &n.to_be_bytes(), b"row");
+                engine.write(batch).unwrap();
+                opened.database.flush_cf(family).unwrap();
+            }
+        }
+
+        let directory = engine.directory().canonicalize().unwrap();
+        let mut most = 0;
+        for n in 0..TABLES {
+            let row = engine.get(Keyspace::Bodies, &n.to_be_bytes()).unwrap();
+            assert_eq!(row.as_deref(), Some(&b"row"[..]));
+            most = most.max(open_tables(&directory));
+        }
+
+        let files = engine.files().unwrap();
+        let is_table = |file: &&PathBuf| file.extension().is_some_and(|end| end == "sst");
+        assert_eq!(files.iter().filter(is_table).count(), TABLES as usize);
+        assert!(
+            (1..=OPEN_MAX as usize).contains(&most),
+            "{most} tables are open, and {OPEN_MAX} files may be"
+        );
     }
 
     fn body(partition: u32, id: u64) -> Vec<u8> {

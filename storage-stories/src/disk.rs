@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use storage_api::{
-    Count, ErrorKind, ItemIds, ItemStore, LeaseRequest, ListRequest, Outcome, PartitionConfig,
-    PartitionStore, RetryHint, States, StorageBackend,
+    CommitOutcome, CommitRequest, Count, ErrorKind, Floors, ItemEntry, ItemId, ItemIds, ItemState,
+    ItemStore, Key, LeaseRequest, ListRequest, Namespace, Outcome, PartitionConfig, PartitionId,
+    PartitionStore, Position, RestoreBatch, RetryHint, States, StorageBackend, Value,
 };
 use storage_kv::Faults;
 
@@ -42,27 +43,83 @@ async fn ready(backend: &impl StorageBackend) -> u64 {
     backend.stats(&home()).await.unwrap().ready.items
 }
 
+/// A commit with nothing in it yet.
+fn commit() -> CommitRequest {
+    CommitRequest::new(at(2))
+}
+
+fn key(name: &str) -> (Namespace, Key) {
+    let key = Key::try_from(name).unwrap();
+    (Namespace::new("n").unwrap(), key)
+}
+
+/// A commit that puts an entry of that name.
+fn put(name: &str) -> CommitRequest {
+    let ((namespace, key), value) = (key(name), Value::try_from("value").unwrap());
+    let mut request = commit();
+    request.put(&namespace, &key, value, None).unwrap();
+    request
+}
+
+async fn committed(backend: &impl StorageBackend, request: CommitRequest) {
+    let outcome = backend.commit(request).await.unwrap();
+    assert!(
+        matches!(outcome, CommitOutcome::Committed(_)),
+        "{outcome:?}"
+    );
+}
+
 /// Clause LIMIT-2.
 pub async fn below_the_reserve_only_what_grows_is_refused<D: StoredDriver>() {
     let scratch = tempfile::tempdir().unwrap();
     let backend = with_home(open::<D>(scratch.path()).await).await;
-    let items = batch(3, b"payload");
+    let items = batch(5, b"payload");
     backend.produce(&home(), items).await.unwrap();
+    committed(&backend, put("kept")).await;
     backend.close().await.unwrap();
     // No disk has as much free.
     let opening = Opening::with_disk_reserve(u64::MAX);
     let backend = D::open(scratch.path(), opening).await.unwrap();
 
-    let refused = backend.produce(&home(), batch(1, b"more")).await;
+    let elsewhere = PartitionId::new("elsewhere", 0).unwrap();
+    let config = PartitionConfig::default();
+    let position = Position::new(1000).unwrap();
+    let record = batch(1, b"restored").shared_record(0);
+    let state = ItemState::Ready { position };
+    let item = ItemEntry::new(ItemId::new(1000).unwrap(), record, state);
+    let restored = RestoreBatch::new(vec![item]).unwrap();
+    let more = backend.produce(&home(), batch(1, b"more")).await;
+    let partition = backend.create_partition(&elsewhere, config).await;
+    let restored = backend.restore(&home(), restored, Floors::none()).await;
+    let entry = backend.commit(put("grows")).await;
 
-    let error = refused.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::CapacityExceeded);
-    assert!(error.reason().contains("reserve"), "{error}");
+    for (call, refused) in [
+        ("produce", more.err()),
+        ("create_partition", partition.err()),
+        ("restore", restored.err()),
+        ("a commit that puts", entry.err()),
+    ] {
+        let error = refused.expect(call);
+        assert_eq!(error.kind(), ErrorKind::CapacityExceeded, "{call}: {error}");
+        assert_eq!(error.outcome(), Outcome::NotApplied, "{call}: {error}");
+        assert!(error.reason().contains("reserve"), "{call}: {error}");
+    }
+    assert_eq!(ready(&backend).await, 5);
     backend.produce(&home(), batch(0, b"")).await.unwrap();
     let receipts = lease(&backend, 3).await;
     let later = backend.extend(&home(), receipts.clone(), at(60)).await;
     later.unwrap();
     backend.complete(&home(), receipts).await.unwrap();
+    let mut completing = commit();
+    let last = lease(&backend, 1).await;
+    completing.complete(&home(), last).unwrap();
+    committed(&backend, completing).await;
+    let mut deleting = commit();
+    let (namespace, kept) = key("kept");
+    deleting.delete(&namespace, &kept).unwrap();
+    committed(&backend, deleting).await;
+    let cleared = backend.clear(&home(), States::ALL, Count::MAX).await;
+    assert_eq!(cleared.unwrap().removed, 1);
     backend.delete_partition(&home()).await.unwrap();
 }
 
