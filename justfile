@@ -38,6 +38,10 @@ suite *args:
 soak driver *args:
     shift && cargo run -q -p storage-conformance --bin conformance -- soak --driver {{ driver }} "$@"
 
+# Change drivers in one place at a time and see whether the suite notices: `just mutants run --seed 2`.
+mutants *args:
+    scripts/mutants-sample "$@"
+
 # Compare all drivers with each other.
 differential *args:
     cargo test -p storage-config --all-features --test differential -- "$@"

@@ -224,6 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn a_seal_that_cannot_be_read_is_not_taken_for_none() {
+        let (scratch, seal, _) = place();
+        let path = scratch.path().join(SEAL);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+
+        let error = seal.break_open().unwrap_err();
+
+        assert_eq!(error.kind(), KvErrorKind::Unavailable, "{error}");
+    }
+
+    #[test]
     fn of_what_is_too_large_to_be_compared_the_length_is() {
         let scratch = tempfile::tempdir().unwrap();
         let large = scratch.path().join("large");

@@ -541,3 +541,41 @@ fn what_is_given_twice_in_a_restored_batch_is_taken_the_second_time() {
         assert_eq!(done(backend.stats(&home)).unwrap().items(), 0, "{what}");
     }
 }
+
+#[test]
+fn the_report_tells_what_each_segment_is_doing() {
+    let home = id("q", 0);
+    let backend = backend_with(&home);
+    let segments = || {
+        let segments = backend.report().unwrap().segments;
+        let (active, sealed) = (segments.active, segments.sealed);
+        (
+            active,
+            sealed,
+            segments.sparse,
+            segments.spare,
+            segments.lent,
+        )
+    };
+    assert_eq!(segments(), (0, 0, 0, 0, 0), "nothing was written");
+
+    // Each has a segment of its own, as it is larger than an eighth of the largest one that is shared.
+    let large = vec![0; 200_000];
+    let items = batch([
+        NewItem::new(&large),
+        NewItem::new("small"),
+        NewItem::new(&large),
+    ]);
+    done(backend.produce(&home, items.seal(at(0)))).unwrap();
+    assert_eq!(segments(), (1, 2, 0, 0, 0), "written");
+
+    let leased = lease(&backend, &home, 3);
+    let receipts = leased.receipts();
+    done(backend.complete(&home, Receipts::one(receipts[0]))).unwrap();
+    done(backend.complete(&home, Receipts::one(receipts[2]))).unwrap();
+    assert_eq!(segments(), (1, 0, 0, 0, 2), "a reader holds two");
+
+    drop(leased);
+    backend.trim().unwrap();
+    assert_eq!(segments(), (1, 0, 0, 0, 0), "nobody holds them");
+}
