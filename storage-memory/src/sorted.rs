@@ -343,6 +343,10 @@ mod tests {
             let key = number >> 24;
             let growth = sorted.growth_of(&key);
             assert!(growth <= sorted.growth_max(1));
+            let blocks =
+                |more: usize| tree_bytes::<u32, VecDeque<(u32, u32)>>(sorted.blocks.len() + more);
+            let split = vec_bytes::<(u32, u32)>(SPLIT_ENTRIES) + blocks(1) - blocks(0);
+            assert!(growth <= split, "it said more than a split takes");
             let before = sorted.bytes();
             // It fills, is emptied, and fills again.
             if (number >> 8) % 4 < 1 + (step / 5000) % 3 {

@@ -12,10 +12,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use storage_api::{
-    CommitRequest, Count, DeadReason, ErrorKind, Holder, ItemBatch, ItemId, ItemIds, ItemStore,
-    Key, LeaseRequest, LeasedBatch, ListRequest, Namespace, NewItem, PartitionConfig, PartitionId,
-    PartitionStore, Receipt, Receipts, Result, Retries, Retry, RetryOutcome, RetryTo, State,
-    States, StorageBackend, Timestamp, Value,
+    CommitRequest, Count, DeadReason, ErrorKind, Floors, Holder, ItemBatch, ItemEntry, ItemId,
+    ItemIds, ItemState, ItemStore, Key, LeaseRequest, LeasedBatch, ListRequest, Namespace, NewItem,
+    Note, PartitionConfig, PartitionId, PartitionStore, Position, Receipt, Receipts, RestoreBatch,
+    Result, Retries, Retry, RetryOutcome, RetryTo, State, States, StorageBackend, Timestamp, Value,
 };
 use storage_memory::{MemoryBackend, MemoryConfig, Overflow};
 
@@ -59,6 +59,21 @@ fn lease(backend: &MemoryBackend, home: &PartitionId, items: usize) -> LeasedBat
 fn ids(backend: &MemoryBackend) -> Vec<u64> {
     let page = done(backend.list_items(&home(0), ListRequest::by_id(States::ALL))).unwrap();
     page.items.iter().map(|entry| entry.id.get()).collect()
+}
+
+/// Ready items of those ids, each with that note.
+fn noted(ids: impl Iterator<Item = u64>, note: &str) -> RestoreBatch {
+    let mut batch = ItemBatch::new();
+    batch.push(NewItem::new("payload")).unwrap();
+    let record = batch.seal(NOW).shared_record(0);
+    let entries = ids.map(|number| {
+        let position = Position::new(number).unwrap();
+        let state = ItemState::Ready { position };
+        let mut entry = ItemEntry::new(ItemId::new(number).unwrap(), record.clone(), state);
+        entry.note = Some(Note::new(note).unwrap());
+        entry
+    });
+    RestoreBatch::new(entries.collect()).unwrap()
 }
 
 /// What is taken, and what counts, are both within the limit.
@@ -296,6 +311,23 @@ fn a_commit_takes_no_more_than_is_left_whatever_it_consists_of() {
     }
 
     assert!(refused > 10_000 && refused < 19_500, "{refused} refused");
+}
+
+#[test]
+fn what_fits_is_restored_however_scattered_and_with_all_its_notes() {
+    let scattered = backend(LIMIT, Overflow::Reject);
+    let close = backend(LIMIT, Overflow::Reject);
+
+    let apart = noted((0..20).map(|index| index * 2000 + 1), "");
+    done(scattered.restore(&home(0), apart, Floors::none())).unwrap();
+    // What was set aside for them is compared with what they take.
+    let together = noted(1..=1000, &"n".repeat(1024));
+    done(close.restore(&home(0), together, Floors::none())).unwrap();
+
+    assert_eq!(ids(&scattered).len(), 20);
+    assert_eq!(ids(&close).len(), 1000);
+    assert_within(&scattered, LIMIT);
+    assert_within(&close, LIMIT);
 }
 
 #[test]
