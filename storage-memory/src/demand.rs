@@ -127,3 +127,24 @@ impl Demand {
             + partition.notes.growth_max(self.notes.0, self.notes.1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use storage_api::{ItemBatch, ItemId, ItemState, NewItem, Note, Position, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn every_note_counts_with_its_bytes() {
+        let mut batch = ItemBatch::new();
+        batch.push(NewItem::new("payload")).unwrap();
+        let record = batch.seal(Timestamp::EPOCH).shared_record(0);
+        let position = Position::MIN;
+        let mut entry = ItemEntry::new(ItemId::MIN, record, ItemState::Ready { position });
+        entry.note = Some(Note::new("note").unwrap());
+
+        let demand = Demand::of_entries(&[entry.clone(), entry]);
+
+        assert_eq!(demand.notes, (2, 2 * shared_bytes(4)));
+    }
+}

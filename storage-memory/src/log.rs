@@ -499,3 +499,17 @@ impl Log {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_records_are_said_to_take_a_few_times_their_bytes() {
+        let log = Log::new(1 << 20);
+
+        let growth = log.growth_max(100_000, 10);
+
+        assert!((100_000..1_000_000).contains(&growth), "{growth}");
+    }
+}

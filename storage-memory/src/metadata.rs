@@ -452,6 +452,28 @@ mod tests {
     }
 
     #[test]
+    fn writes_of_one_commit_take_no_more_together_than_was_said() {
+        let mut metadata = Metadata::default();
+        let writes: Vec<Write> = (0..100_u8)
+            .map(|byte| Write::Put {
+                namespace: namespace("n"),
+                key: key([byte.wrapping_mul(77); 40]),
+                value: Value::try_from("value").unwrap(),
+                expires_at: Some(NOW),
+            })
+            .collect();
+        let before = metadata.charge();
+        let growth = metadata.growth_max(&writes);
+
+        for write in &writes {
+            metadata.write(write, Version::MIN);
+        }
+
+        let grown = metadata.charge() - before;
+        assert!(grown <= growth, "{growth} were said, {grown} taken");
+    }
+
+    #[test]
     fn a_range_that_is_upside_down_is_empty() {
         let mut metadata = Metadata::default();
         put(&mut metadata, &key("b"), None);

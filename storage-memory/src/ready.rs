@@ -514,4 +514,25 @@ mod tests {
         assert!(ready.lanes[0].fifo.len() <= 66);
         assert_eq!(ready.first(), Some((2, 1)));
     }
+
+    #[test]
+    fn dropping_stale_pairs_joins_none_but_neighbours() {
+        // Neither ids nor positions alone make neighbours.
+        for (position_step, id_step) in [(1_u64, 2_u64), (2, 1)] {
+            let stand = |number: u64| (position_step * number, id_step * number);
+            let mut ready = Ready::default();
+            for number in 1..=200 {
+                ready.insert(100, stand(number));
+            }
+
+            for number in (91..=200).rev() {
+                ready.remove(100, stand(number), |other| other < stand(number));
+            }
+
+            assert!(ready.lanes[0].fifo.len() < 200, "stale pairs were dropped");
+            let left: Vec<_> = order(&ready).into_iter().take(90).collect();
+            let expected: Vec<_> = (1..=90).map(stand).collect();
+            assert_eq!(left, expected);
+        }
+    }
 }

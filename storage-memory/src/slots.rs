@@ -653,6 +653,19 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_was_long_is_given_back_with_its_last_item() {
+        // The last chunk is full, so that it goes with its items.
+        let last = 1250 * CHUNK_SLOTS - 1;
+        let mut slots = filled(1..=last);
+
+        for id in 1..=last {
+            slots.remove(id).unwrap();
+        }
+
+        assert!(slots.bytes() < 1000, "{}", slots.bytes());
+    }
+
+    #[test]
     fn ids_that_lie_worlds_apart_are_found_and_listed_in_order() {
         let ids = [1, 2, 1 << 20, (1 << 62) - 1, 1 << 62, (1 << 62) + 5000, 3];
         let mut slots = filled(ids);

@@ -392,6 +392,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_thinned_out_stands_in_few_blocks() {
+        let mut sorted = Sorted::default();
+        for key in 0..10_000_u32 {
+            sorted.insert(key, ());
+        }
+
+        for key in (0..10_000).rev().filter(|key| key % 50 != 0) {
+            sorted.remove(&key);
+        }
+
+        assert_sound(&sorted);
+        assert_eq!(sorted.len(), 200);
+        assert!(sorted.blocks.len() <= 150, "{} blocks", sorted.blocks.len());
+    }
+
+    #[test]
     fn a_key_that_has_gone_is_not_kept_by_the_index() {
         let mut sorted = Sorted::default();
         let keys: Vec<Arc<str>> = (0..1000).map(|key| format!("{key:04}").into()).collect();

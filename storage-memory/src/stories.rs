@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use storage_api::limits::NUMBER_MAX;
 use storage_api::{
-    CommitOutcome, CommitRequest, Count, Cursor, Error, ErrorKind, Floors, ItemBatch, ItemEntry,
-    ItemId, ItemIds, ItemState, ItemStore, Key, LeaseId, LeaseRequest, ListRequest, Namespace,
-    NewItem, Object, Operation, PartitionConfig, PartitionId, PartitionStore, Position, Receipts,
-    Record, Refusal, RestoreBatch, Retries, Retry, RetryTo, Signal, State, States, StepFailure,
-    StorageBackend, Timestamp, Value,
+    CommitOutcome, CommitRequest, CompleteOutcome, Count, Cursor, Error, ErrorKind, Floors,
+    ItemBatch, ItemEntry, ItemId, ItemIds, ItemState, ItemStore, Key, LeaseId, LeaseRequest,
+    ListRequest, Namespace, NewItem, Object, Operation, PartitionConfig, PartitionId,
+    PartitionStore, Position, Receipts, Record, Refusal, RestoreBatch, Retries, Retry, RetryTo,
+    Signal, State, States, StepFailure, StorageBackend, Timestamp, Value,
 };
 
 use crate::MemoryBackend;
@@ -578,4 +578,29 @@ fn the_report_tells_what_each_segment_is_doing() {
     drop(leased);
     backend.trim().unwrap();
     assert_eq!(segments(), (1, 0, 0, 0, 0), "nobody holds them");
+    let outcome = done(backend.complete(&home, Receipts::one(receipts[1]))).unwrap();
+    assert_eq!(outcome, [CompleteOutcome::Done], "what is leased stays so");
+}
+
+#[test]
+fn the_report_tells_sparse_and_spare_segments() {
+    let home = id("q", 0);
+    let backend = backend_with(&home);
+    produce(&backend, &home, 200);
+    let receipts = lease(&backend, &home, 200).receipts();
+    let complete = |is_chosen: &dyn Fn(usize) -> bool| {
+        let chosen = (0..200).filter(|index| is_chosen(*index));
+        let chosen = Receipts::collect(chosen.map(|index| receipts[index])).unwrap();
+        done(backend.complete(&home, chosen)).unwrap();
+        backend.report().unwrap().segments
+    };
+
+    let thinned = complete(&|index| index % 5 > 0);
+    backend.trim().unwrap();
+    let trimmed = backend.report().unwrap().segments;
+    let emptied = complete(&|index| index % 5 == 0);
+
+    assert!(thinned.sparse > 0, "{thinned:?}");
+    assert_eq!((trimmed.sparse, trimmed.spare), (0, 0), "{trimmed:?}");
+    assert!(thinned.spare + emptied.spare > 0, "{thinned:?} {emptied:?}");
 }

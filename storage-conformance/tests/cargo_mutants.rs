@@ -1,0 +1,173 @@
+//! The page about the mutants that cargo-mutants made is whole: enough of them ran, and what survived is explained or open.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How many must have run: those that did not compile do not count.
+const RAN_MIN: usize = 100;
+/// How many of each of the two crates.
+const RAN_MIN_OF_EACH: usize = 30;
+const CRATES: [&str; 2] = ["storage-kv", "storage-memory"];
+
+/// How many survivors may stand there that nobody has looked into yet. It only ever becomes smaller.
+const OPEN_MAX: usize = 40;
+
+/// A line of the tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Row {
+    mutant: String,
+    verdict: String,
+    remark: String,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn page() -> Vec<Row> {
+    let path = root().join("docs/cargo-mutants.md");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    rows(&text)
+}
+
+/// All rows of tables whose first cell is code. A `|` within a cell is escaped.
+fn rows(text: &str) -> Vec<Row> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix('|'))
+        .map(|line| {
+            let line = line.replace("\\|", "\u{0}");
+            let cells: Vec<_> = line
+                .split('|')
+                .map(|cell| cell.replace('\u{0}', "|"))
+                .collect();
+            let [mutant, verdict, remark] = &cells[..] else {
+                panic!(
+                    "a line of the page has other cells than mutant, verdict and remark: {line}"
+                );
+            };
+            Row {
+                mutant: mutant.trim().trim_end_matches('`').to_owned(),
+                verdict: verdict.trim().to_owned(),
+                remark: remark.trim().to_owned(),
+            }
+        })
+        .collect()
+}
+
+/// What is wrong with a row.
+fn complaint(row: &Row) -> Option<String> {
+    let remark = row.remark.as_str();
+    match row.verdict.as_str() {
+        "timeout" | "unviable" => None,
+        "caught" if remark.is_empty() => Some("nothing says which test failed".to_owned()),
+        "caught" => None,
+        "missed" => {
+            if let Some(test) = remark.strip_prefix("seen by `") {
+                let name = test.trim_end_matches('`').rsplit(['/', ':', ' ']).next();
+                let is_there = name.is_some_and(is_a_test);
+                return (!is_there).then(|| format!("no test has the name in «{remark}»"));
+            }
+            if remark == "open" || remark.starts_with("seen by ") {
+                return None;
+            }
+            let reason = remark.strip_prefix("no difference: ").unwrap_or_default();
+            (reason.len() < 20)
+                .then(|| "it survived, and nothing says why or what sees it now".to_owned())
+        }
+        other => Some(format!("«{other}» is no verdict")),
+    }
+}
+
+/// Whether a function of that name stands in the two crates, their adapters or the suite.
+fn is_a_test(name: &str) -> bool {
+    let wanted = format!("fn {name}(");
+    [
+        "storage-memory",
+        "storage-kv",
+        "storage-redb",
+        "storage-conformance",
+    ]
+    .iter()
+    .any(|part| holds(&root().join(part), &wanted))
+}
+
+fn holds(directory: &Path, wanted: &str) -> bool {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{directory:?}: {error}"));
+    entries.flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return holds(&path, wanted);
+        }
+        path.extension().is_some_and(|ending| ending == "rs")
+            && fs::read_to_string(&path).is_ok_and(|text| text.contains(wanted))
+    })
+}
+
+#[test]
+fn enough_mutants_of_both_crates_ran() {
+    let rows = page();
+
+    let ran = |of: &str| {
+        let of = format!("{of}/");
+        rows.iter()
+            .filter(|row| row.mutant.starts_with(&of) && row.verdict != "unviable")
+            .count()
+    };
+
+    let each = CRATES.map(ran);
+    assert!(
+        each.iter().all(|&ran| ran >= RAN_MIN_OF_EACH),
+        "{CRATES:?}: {each:?} ran"
+    );
+    assert!(
+        each.iter().sum::<usize>() >= RAN_MIN,
+        "{CRATES:?}: {each:?} ran"
+    );
+}
+
+#[test]
+fn no_more_survivors_are_open_than_there_were() {
+    let open = page().iter().filter(|row| row.remark == "open").count();
+
+    assert!(open <= OPEN_MAX, "{open} are open, and {OPEN_MAX} may be");
+}
+
+#[test]
+fn no_mutant_stands_in_the_page_twice() {
+    let rows = page();
+
+    let names: BTreeSet<_> = rows.iter().map(|row| &row.mutant).collect();
+
+    assert_eq!(names.len(), rows.len());
+}
+
+#[test]
+fn every_survivor_is_explained_or_seen_by_a_test_that_is_there() {
+    let complaints: Vec<_> = page()
+        .iter()
+        .filter_map(|row| Some(format!("{}: {}", row.mutant, complaint(row)?)))
+        .collect();
+
+    assert!(
+        complaints.is_empty(),
+        "docs/cargo-mutants.md:\n{}",
+        complaints.join("\n")
+    );
+}
+
+#[test]
+fn a_survivor_without_a_reason_is_complained_about() {
+    let found = |line: &str| rows(line).iter().find_map(complaint);
+
+    assert!(found("| `storage-kv/src/a.rs:1:2: replace \\| with ^` | missed | |").is_some());
+    assert!(
+        found(
+            "| `storage-kv/src/a.rs:1:2: delete !` | missed | seen by `a::there_is_no_such_test` |"
+        )
+        .is_some()
+    );
+    assert!(found("| `storage-kv/src/a.rs:1:2: delete !` | sleeping | |").is_some());
+    assert!(found("| `storage-kv/src/a.rs:1:2: delete !` | caught | |").is_some());
+    assert!(found("| `storage-kv/src/a.rs:1:2: delete !` | missed | no difference: the order is not told to anybody |").is_none());
+}
