@@ -11,7 +11,7 @@ const RAN_MIN_OF_EACH: usize = 30;
 const CRATES: [&str; 2] = ["storage-kv", "storage-memory"];
 
 /// How many survivors may stand there that nobody has looked into yet. It only ever becomes smaller.
-const OPEN_MAX: usize = 21;
+const OPEN_MAX: usize = 9;
 
 /// A line of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
