@@ -197,7 +197,8 @@ impl Place {
             true => Some(open_engine(&directories[1], false)?),
             false => None,
         };
-        let hand = open_engine(&directories[2], false)?;
+        // Straight into the engine, too, as one who writes a queue by hand does.
+        let hand = open_engine(&directories[2], true)?;
         let payload = vec![b'x'; setting.payload_bytes];
         let plain = Queue::open(setting).await?;
         let recorded = Queue::open_recorded(setting).await?;
