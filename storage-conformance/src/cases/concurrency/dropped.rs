@@ -215,8 +215,21 @@ const SYNC: Call = Call {
     },
 };
 
+const VERIFY: Call = Call {
+    name: "verify",
+    on: |backend, _| {
+        Box::pin(async move {
+            match backend.verify() {
+                Some(verify) => verify.verify().await.map(drop),
+                None => Ok(()),
+            }
+        })
+    },
+};
+
 async fn every_operation_may_be_dropped_at_every_poll(env: Env) {
-    for call in CHANGES.iter().chain(LOOKS).chain([&SYNC]) {
+    let calls = CHANGES.iter().chain(LOOKS).chain([&SYNC, &VERIFY]);
+    for call in calls {
         let applied = View::behind(&env, call).await;
         for polls in every_poll(call.name) {
             let env = env.elsewhere().await;
