@@ -535,4 +535,32 @@ mod tests {
             assert_eq!(left, expected);
         }
     }
+
+    #[test]
+    fn runs_take_no_more_than_was_said() {
+        // No two are neighbours. What many more take is within what every item is promised.
+        for there in [0, 1, 3, 4, 5, 60, 64, 1000, 1024] {
+            for runs in [1, 2, 5, 64, 900] {
+                for lanes in [1, 2, 5] {
+                    let mut ready = Ready::default();
+                    for number in 0..there {
+                        ready.insert(1, (2 * number, number));
+                    }
+                    let before = ready.bytes();
+
+                    let said = ready.growth_max(runs);
+                    for number in there..there + runs {
+                        let priority = u8::try_from(1 + number % lanes).unwrap();
+                        ready.insert(priority, (2 * number, number));
+                    }
+
+                    let grown = ready.bytes() - before;
+                    assert!(
+                        grown <= said,
+                        "{runs} in {lanes} lanes behind {there}: {said} were said, {grown} taken"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -599,6 +599,13 @@ impl Slots {
             })
             .collect();
             assert_eq!(walked, ids, "ids in state {state}");
+            let mut walked: Vec<u64> =
+                std::iter::successors(self.last_id(state.into(), u64::MAX), |id| {
+                    self.last_id(state.into(), id.checked_sub(1)?)
+                })
+                .collect();
+            walked.reverse();
+            assert_eq!(walked, ids, "ids in state {state}, from the last");
         }
     }
 }
@@ -694,5 +701,43 @@ mod tests {
         }
 
         slots.assert_sound();
+    }
+
+    /// Appends that many ready items from an id on; answers by how many bytes the slots have grown.
+    fn append(slots: &mut Slots, from: u64, items: u64) -> u64 {
+        let before = slots.bytes();
+        let ready = slot(1);
+        let mut ids = (from..from + items).peekable();
+        while let Some(&id) = ids.peek() {
+            slots.append_ready(id, || ids.next().map(|_| ready));
+        }
+        slots.bytes() - before
+    }
+
+    #[test]
+    fn items_take_no_more_than_was_said_and_whole_chunks_exactly_that() {
+        for there in 0..=6 * CHUNK_SLOTS {
+            for gone in [0, there / 2, there] {
+                for items in 1..=12 * CHUNK_SLOTS {
+                    let mut slots = Slots::default();
+                    append(&mut slots, 1, there);
+                    for id in 1..=gone {
+                        slots.remove(id).unwrap();
+                    }
+                    let case = format!("{items} behind {there}, of which {gone} have gone");
+                    let next = there + 1;
+                    let room = slots.window.capacity() - slots.window.len();
+
+                    let said = slots.growth_max(next, items);
+                    let grown = append(&mut slots, next, items);
+
+                    assert!(grown <= said, "{case}: {said} were said, {grown} taken");
+                    let chunks = items.div_ceil(CHUNK_SLOTS);
+                    if next % CHUNK_SLOTS == 0 && gone < there && chunks <= room as u64 {
+                        assert_eq!(grown, said, "{case}");
+                    }
+                }
+            }
+        }
     }
 }
