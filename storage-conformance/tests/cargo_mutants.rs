@@ -1,17 +1,14 @@
-//! The page about the mutants that cargo-mutants made is whole: enough of them ran, and what survived is explained or open.
+//! The page about the mutants that cargo-mutants made is whole: enough of them ran, and what survived is seen or explained.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// How many must have run: those that did not compile do not count.
-const RAN_MIN: usize = 100;
+const RAN_MIN: usize = 150;
 /// How many of each of the two crates.
-const RAN_MIN_OF_EACH: usize = 30;
+const RAN_MIN_OF_EACH: usize = 75;
 const CRATES: [&str; 2] = ["storage-kv", "storage-memory"];
-
-/// How many survivors may stand there that nobody has looked into yet. It only ever becomes smaller.
-const OPEN_MAX: usize = 9;
 
 /// A line of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,10 +123,12 @@ fn enough_mutants_of_both_crates_ran() {
 }
 
 #[test]
-fn no_more_survivors_are_open_than_there_were() {
-    let open = page().iter().filter(|row| row.remark == "open").count();
+fn no_survivor_is_open() {
+    let rows = page();
 
-    assert!(open <= OPEN_MAX, "{open} are open, and {OPEN_MAX} may be");
+    let open: Vec<_> = rows.iter().filter(|row| row.remark == "open").collect();
+
+    assert!(open.is_empty(), "nobody has looked into these: {open:#?}");
 }
 
 #[test]

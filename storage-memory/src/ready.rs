@@ -563,4 +563,20 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_queue_that_was_long_gives_memory_back_however_many_leave_together() {
+        for left in [1, 10, 100, 1000] {
+            let mut ready = Ready::default();
+            for number in 1..=5000 {
+                ready.insert(7, (2 * number, number));
+            }
+
+            let through = 5000 - left;
+            ready.take(7, through, Some(2 * through), &[], |_| true);
+
+            let (room, runs) = (ready.lanes[0].fifo.capacity() as u64, left.max(16));
+            assert!(room <= 4 * runs, "room for {room} runs, {left} are left");
+        }
+    }
 }

@@ -740,4 +740,18 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_chunk_that_lies_far_before_takes_exactly_what_was_said() {
+        let number = |index| (1_000_000 + index * GAP_CHUNKS_MAX) * CHUNK_SLOTS;
+        // So long a window has room for what a gap would add to it.
+        let mut slots = filled([number(0), number(1), number(2)]);
+        let before = slots.bytes();
+
+        let said = slots.growth_of_chunks_max(1);
+        slots.insert(1, slot(1));
+
+        assert_eq!(slots.far.len(), 1);
+        assert_eq!(slots.bytes() - before, said);
+    }
 }
