@@ -149,8 +149,13 @@ mod tests {
     #[test]
     fn what_changed_is_told_as_it_was_first_and_is_last() {
         let mut touched = Touched::default();
+        assert!(touched.is_empty());
         let read = |id| One::read(id, Some(item(id)));
         touched.add(vec![read(5), read(7), One::read(9, None)]);
+        assert!(
+            !touched.is_empty(),
+            "items are looked for before they are read again"
+        );
         touched.add(vec![read(2), read(6)]);
 
         touched.get_mut(7).unwrap().attempts = 1;

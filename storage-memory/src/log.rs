@@ -512,4 +512,22 @@ mod tests {
 
         assert!((100_000..1_000_000).contains(&growth), "{growth}");
     }
+
+    #[test]
+    fn what_is_said_has_room_for_the_list_of_segments() {
+        let mut log = Log::new(SEGMENT_BYTES_MIN as u64);
+        for id in 1..=10_000 {
+            let record = [7; SEGMENT_BYTES_MIN / 8];
+            let before = log.bytes();
+
+            let said = log.growth_max(record.len() as u64, record.len() as u64);
+            log.append(id, &record, Timestamp::EPOCH);
+
+            let grown = log.bytes() - before;
+            assert!(
+                grown <= said,
+                "record {id}: {said} were said, {grown} taken"
+            );
+        }
+    }
 }

@@ -89,3 +89,15 @@ async fn a_failed_sync_stops_writes_until_a_reopening_and_reads_go_on() {
 fn open_again(disk: &SimDisk, watch: &Watch) -> KvBackend<WatchedKv> {
     KvBackend::open(WatchedKv::open(disk, watch), options()).unwrap()
 }
+
+#[tokio::test]
+async fn numbers_of_a_new_partition_are_synced_though_nobody_waits_for_it() {
+    let (disk, watch) = (SimDisk::new(), Watch::default());
+    let options = storage_kv::KvOptions::new("watched", "0", storage_api::Durability::None);
+    let backend = KvBackend::open(WatchedKv::open(&disk, &watch), options.inline()).unwrap();
+
+    let config = PartitionConfig::default();
+    backend.create_partition(&home(), config).await.unwrap();
+
+    assert_eq!(disk.unsynced(), 0);
+}
