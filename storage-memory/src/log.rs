@@ -256,7 +256,10 @@ impl Log {
             return ids;
         }
         // What is left unused at the end of a segment is less than its eighth.
-        let last = self.wanted_block_bytes(0, bytes) as u64;
+        // The last may be wanted for the largest record that shares one.
+        let shared = self.shared_record_bytes_max();
+        let shared = usize::try_from(largest).map_or(shared, |largest| largest.min(shared));
+        let last = self.wanted_block_bytes(shared, bytes) as u64;
         let blocks = bytes + bytes / 7 + last;
         let count = bytes / self.wanted_block_bytes(0, 0) as u64 + bytes / largest.max(1) + 2;
         let count = count.min(blocks / SEGMENT_BYTES_MIN as u64 + 2);
@@ -528,6 +531,36 @@ mod tests {
                 grown <= said,
                 "record {id}: {said} were said, {grown} taken"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_said_has_room_for_the_segment_that_a_record_opens() {
+        for block in [1_usize << 16, 1 << 19, 1 << 23] {
+            for first in [
+                1,
+                100,
+                block / 64,
+                block / 16,
+                block / 8,
+                block / 8 + 1,
+                block,
+            ] {
+                let mut log = Log::new(block as u64);
+                // Ever smaller ones behind a first, then ever larger ones.
+                let lens = (0..12).map(|turn| (first >> turn).max(1));
+                let lens = lens.clone().chain(lens.rev());
+                for (id, len) in (1..).zip(lens) {
+                    let before = log.bytes();
+                    let said = log.growth_max(len as u64, len as u64);
+
+                    log.append(id, &vec![7; len], Timestamp::EPOCH);
+
+                    let grown = log.bytes() - before;
+                    let case = format!("block {block}, first {first}, record {id} of {len}");
+                    assert!(grown <= said, "{case}: {said} were said, {grown} taken");
+                }
+            }
         }
     }
 }
