@@ -60,7 +60,7 @@ caught! {
     stops_writing_after_it_told_of_a_failure by kv::engine_fails(Engine::Many), "after a failure";
     calls_synced_what_was_abandoned by kv::engine_fails(Engine::One), "was acknowledged";
     forgets_to_leave_when_it_is_dropped by kv::calls_are_dropped(Engine::Many), "deadlock!";
-    looks_for_room_and_takes_it_in_two_steps by memory::limit_holds(Overflow::Reject), "in the account";
+    looks_for_room_and_takes_it_in_two_steps by memory::limit_holds(Overflow::Reject), "in the account" or "subtract with overflow";
     reads_a_number_and_writes_the_next_in_two_steps by memory::leases_differ(), "a lease was given twice";
     forgets_for_a_moment_what_a_deleted_partition_gave by memory::partitions_come_and_go(), "an id was given twice";
     takes_a_shortcut_to_what_has_gone by memory::partitions_come_and_go(), "an id was given twice";
