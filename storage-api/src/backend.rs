@@ -31,7 +31,9 @@ use crate::item::{ItemEntry, SealedBatch, States};
 use crate::names::{Key, Namespace, PartitionId};
 use crate::numbers::{Count, Holder, Version};
 use crate::partition::{PartitionConfig, PartitionInfo, PartitionStats};
+use crate::shortcut::Shortcut;
 use crate::time::Timestamp;
+use crate::verify::Verify;
 use crate::watch::Signal;
 
 /// Partitions: made, configured, looked at, maintained, removed.
@@ -726,8 +728,9 @@ pub trait StorageBackend:
 
     /// The way to a partition that is there, where the driver has one that is shorter than its operations.
     ///
-    /// The user's handle asks once and keeps it. A driver whose operations wait has none. A wrapper has none unless it
-    /// writes one, which [`forward_backend!`](crate::forward_backend) does not do: nothing passes the wrapper by.
+    /// `None` for a partition that is not there, and after `close`. The user's handle asks once and keeps it. A driver whose
+    /// operations wait has none. A wrapper has none unless it writes one, which
+    /// [`forward_backend!`](crate::forward_backend) does not do: nothing passes the wrapper by.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
@@ -743,94 +746,4 @@ pub trait StorageBackend:
         let _ = partition;
         None
     }
-}
-
-/// The calls that come for every item, on one partition of a driver that never waits: without a future, and without looking
-/// for the partition each time.
-///
-/// Each does all that the operations of [`ItemStore`] and [`PartitionStore`] which it names do, under the same clauses, or
-/// answers `None` and has done nothing; then those operations have the answer. `None` is the answer at least where the
-/// partition was deleted, made again since or not, or the backend closed.
-pub trait Shortcut: Debug + Send + Sync {
-    /// [`ItemStore::produce`].
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
-    /// # use storage_api::*;
-    /// # let backend = storage_memory::MemoryBackend::new();
-    /// # let id = PartitionId::new("emails", 0)?;
-    /// # backend.create_partition(&id, PartitionConfig::default()).await?;
-    /// # let mut batch = ItemBatch::new();
-    /// # batch.push(NewItem::new("hello"))?;
-    /// let batch = batch.seal(Timestamp::EPOCH);
-    /// let shortcut = backend.shortcut(&id).expect("the partition is there");
-    /// assert_eq!(shortcut.produce(&batch).expect("it still is")?.stored(), 1);
-    /// backend.delete_partition(&id).await?;
-    /// assert!(shortcut.produce(&batch).is_none());
-    /// # Ok(()) }
-    /// ```
-    fn produce(&self, batch: &SealedBatch) -> Option<Result<Produced>>;
-
-    /// [`PartitionStore::maintain`] and then [`ItemStore::lease`], and when something will be due next, as the first of them
-    /// found it; `None` where something is due now.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
-    /// # use storage_api::*;
-    /// # let backend = storage_memory::MemoryBackend::new();
-    /// # let id = PartitionId::new("emails", 0)?;
-    /// # backend.create_partition(&id, PartitionConfig::default()).await?;
-    /// # let mut batch = ItemBatch::new();
-    /// # batch.push(NewItem::new("hello"))?;
-    /// # backend.produce(&id, batch.seal(Timestamp::EPOCH)).await?;
-    /// let shortcut = backend.shortcut(&id).expect("the partition is there");
-    /// let deadline = Timestamp::from_secs(30);
-    /// let request = |now| LeaseRequest::new(now, deadline, Count::ONE);
-    /// let (leased, next_due) = shortcut.lease(&request(Timestamp::EPOCH)).expect("nothing is due")?;
-    /// assert_eq!((leased.len(), next_due), (1, None));
-    /// assert!(shortcut.lease(&request(deadline)).is_none(), "the lease is to be taken back first");
-    /// # Ok(()) }
-    /// ```
-    fn lease(&self, request: &LeaseRequest) -> Option<Result<(LeasedBatch, Option<Timestamp>)>>;
-
-    /// [`ItemStore::complete`].
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storage_api::Result<()> {
-    /// # use storage_api::*;
-    /// # let backend = storage_memory::MemoryBackend::new();
-    /// # let id = PartitionId::new("emails", 0)?;
-    /// # backend.create_partition(&id, PartitionConfig::default()).await?;
-    /// let shortcut = backend.shortcut(&id).expect("the partition is there");
-    /// let unknown = Receipts::one(Receipt { item: ItemId::MIN, lease: LeaseId::MIN });
-    /// assert_eq!(shortcut.complete(&unknown).expect("it still is")?, [CompleteOutcome::NotFound]);
-    /// # Ok(()) }
-    /// ```
-    fn complete(&self, receipts: &Receipts) -> Option<Result<Vec<CompleteOutcome>>>;
-}
-
-/// Checks the stored state against itself; see [`Capability::Verify`](crate::Capability::Verify).
-#[async_trait]
-pub trait Verify: Send + Sync {
-    /// Compares bodies, indexes, counters and checksums; each finding is one line that names the place.
-    ///
-    /// An empty list is a sound store. Changes nothing.
-    ///
-    /// ```
-    /// use storage_api::{Result, Verify, async_trait};
-    ///
-    /// struct Sound;
-    ///
-    /// #[async_trait]
-    /// impl Verify for Sound {
-    ///     async fn verify(&self) -> Result<Vec<String>> {
-    ///         Ok(Vec::new())
-    ///     }
-    /// }
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<()> {
-    /// assert!(Sound.verify().await?.is_empty());
-    /// # Ok(()) }
-    /// ```
-    async fn verify(&self) -> Result<Vec<String>>;
 }

@@ -16,11 +16,13 @@ mod item;
 mod names;
 mod numbers;
 mod partition;
+mod shortcut;
 mod time;
+mod verify;
 mod watch;
 
 pub use async_trait::async_trait;
-pub use backend::{ItemStore, MetadataStore, PartitionStore, Shortcut, StorageBackend, Verify};
+pub use backend::{ItemStore, MetadataStore, PartitionStore, StorageBackend};
 pub use bytes::Bytes;
 pub use call::*;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -38,5 +40,7 @@ pub use numbers::{Count, Holder, ItemId, LeaseId, Position, Version};
 pub use partition::{
     DeadPolicy, Mode, PartitionConfig, PartitionInfo, PartitionStats, Requeue, StateStats,
 };
+pub use shortcut::Shortcut;
 pub use time::Timestamp;
+pub use verify::Verify;
 pub use watch::{Signal, SignalHub};

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use tracing::{Instrument, debug_span};
 
 use super::{Storage, accept};
-use crate::backend::{Shortcut, StorageBackend};
+use crate::backend::StorageBackend;
 use crate::call::{
     CompleteOutcome, Cursor, DeleteOutcome, ExtendOutcome, Floors, ItemIds, ListRequest,
     Maintained, Page, Receipts, ReleaseOutcome, RestoreBatch, Retries, RetryOutcome, ReviveOutcome,
@@ -17,6 +17,7 @@ use crate::item::{ItemEntry, States};
 use crate::names::PartitionId;
 use crate::numbers::{Count, Holder, ItemId, Version};
 use crate::partition::{PartitionConfig, PartitionInfo, PartitionStats};
+use crate::shortcut::Shortcut;
 use crate::time::Timestamp;
 use crate::watch::Signal;
 
