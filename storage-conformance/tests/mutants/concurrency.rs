@@ -11,6 +11,7 @@ use tokio::task::yield_now;
 
 use crate::asked::Parts;
 use crate::edited::edited;
+use crate::meeting::{Meeting, Patience};
 use crate::mutant::{Mutant, Opened, wrong};
 
 pub(crate) fn mutants() -> Vec<Mutant> {
@@ -29,7 +30,7 @@ fn race(
             inner,
             at,
             operations,
-            turns: AtomicU64::new(0),
+            meeting: Meeting::default(),
         })
     };
     Mutant::new(name, defect, wrap, caught_by)
@@ -120,14 +121,13 @@ fn racing() -> Vec<Mutant> {
     ]
 }
 
-/// Operations that read everything, wait, and write everything back.
+/// Operations that read everything, meet another, and write everything back.
 #[derive(Debug)]
 struct Racing {
     inner: Arc<ReferenceBackend>,
     at: Opened,
     operations: &'static [Operation],
-    /// How many calls have written.
-    turns: AtomicU64,
+    meeting: Meeting,
 }
 
 impl Racing {
@@ -140,20 +140,13 @@ impl Racing {
         if !self.operations.contains(&operation) {
             return sound.await;
         }
-        let (before, turn) = (self.inner.contents(), self.turns.load(Ordering::Acquire));
-        // Until another has come in between, if one comes.
-        for _ in 0..300 {
-            if self.turns.load(Ordering::Acquire) != turn {
-                break;
-            }
-            yield_now().await;
-        }
+        let before = self.inner.contents();
+        let _turn = self.meeting.after_reading().await;
         let mut model = Model::of(before.clone());
         let answer = wrong(&mut model)?;
         self.at.fired.fire_if(self.inner.contents() != before);
         self.inner
             .edit(|contents| *contents = model.contents().clone());
-        self.turns.fetch_add(1, Ordering::AcqRel);
         Ok(answer)
     }
 }
@@ -274,7 +267,7 @@ impl StorageBackend for Racing {
 
 wrong! {
     /// Applies the steps of a sound commit one after the other.
-    StepByStep { looks: AtomicU64, is_seen: AtomicBool }
+    StepByStep { looks: AtomicU64, is_seen: AtomicBool, patience: Patience }
     PartitionStore [stats] {
         async fn stats(&self, id: &PartitionId) -> Result<PartitionStats> {
             let stats = self.inner.stats(id).await;
@@ -300,15 +293,9 @@ wrong! {
                 self.at.fire();
                 // Until somebody has looked at one partition and then at another, once; the first may have looked before.
                 let looks = self.looks.load(Ordering::Acquire);
-                for _ in 0..20_000 {
-                    yield_now().await;
-                    let since = self.looks.load(Ordering::Acquire) - looks;
-                    if since >= 4 {
-                        self.is_seen.store(true, Ordering::Release);
-                    }
-                    if self.is_seen.load(Ordering::Acquire) {
-                        break;
-                    }
+                let is_seen = || self.looks.load(Ordering::Acquire) - looks >= 4;
+                if !self.is_seen.load(Ordering::Acquire) && self.patience.until(is_seen).await {
+                    self.is_seen.store(true, Ordering::Release);
                 }
             }
             if let CommitOutcome::Committed(one) = self.inner.commit(parts.request()).await? {

@@ -8,6 +8,7 @@ use storage_api::*;
 use storage_model::{Contents, Model};
 use tokio::task::yield_now;
 
+use crate::meeting::{Meeting, Patience};
 use crate::mutant::{Mutant, wrong};
 
 pub(crate) fn mutants() -> Vec<Mutant> {
@@ -251,7 +252,7 @@ wrong! {
 
 wrong! {
     /// See `checks_hold_before_the_writes`.
-    ChecksFirst { committed: AtomicU64 }
+    ChecksFirst { committed: AtomicU64, meeting: Meeting }
     StorageBackend [commit] {
         async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome> {
             if request.checks().is_empty() || request.writes().is_empty() {
@@ -264,13 +265,8 @@ wrong! {
             if let refused @ CommitOutcome::Refused(_) = self.inner.commit(checks).await? {
                 return Ok(refused);
             }
-            // Until another commit has come in between, if one comes.
-            for _ in 0..3_000 {
-                yield_now().await;
-                if self.at.fired.fire_if(self.committed.load(Ordering::Acquire) != before) {
-                    break;
-                }
-            }
+            let _turn = self.meeting.after_reading().await;
+            self.at.fired.fire_if(self.committed.load(Ordering::Acquire) != before);
             let outcome = self.inner.commit(part_of(&request, &[], true, true)).await;
             self.committed.fetch_add(1, Ordering::AcqRel);
             outcome
@@ -280,7 +276,7 @@ wrong! {
 
 wrong! {
     /// See `entries_of_a_commit_are_written_one_by_one`.
-    OneByOne { looks: AtomicU64, is_seen: AtomicBool }
+    OneByOne { looks: AtomicU64, is_seen: AtomicBool, patience: Patience }
     StorageBackend [commit] {
         async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome> {
             let [_, rest @ ..] = request.writes() else {
@@ -298,14 +294,9 @@ wrong! {
                 self.at.fire();
                 // Until one of three readers has begun and ended its reads, once.
                 let looks = self.looks.load(Ordering::Acquire);
-                for _ in 0..3_000 {
-                    yield_now().await;
-                    if self.looks.load(Ordering::Acquire) - looks >= 7 {
-                        self.is_seen.store(true, Ordering::Release);
-                    }
-                    if self.is_seen.load(Ordering::Acquire) {
-                        break;
-                    }
+                let is_seen = || self.looks.load(Ordering::Acquire) - looks >= 7;
+                if !self.is_seen.load(Ordering::Acquire) && self.patience.until(is_seen).await {
+                    self.is_seen.store(true, Ordering::Release);
                 }
                 let mut one = CommitRequest::new(request.now());
                 write(&mut one, next);

@@ -36,6 +36,7 @@ mod late;
 mod lease;
 mod limits;
 mod listing;
+mod meeting;
 mod metadata;
 mod model;
 mod mutant;

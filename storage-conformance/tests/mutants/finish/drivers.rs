@@ -1,8 +1,11 @@
 //! The wrong drivers about what ends a lease.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use storage_api::*;
 use storage_model::Contents;
 
+use crate::meeting::Patience;
 use crate::mutant::wrong;
 
 /// Changes every leased item.
@@ -122,7 +125,15 @@ wrong! { NotFoundIsLost ItemStore [complete, retry, extend, release] {
     }
 }}
 
-wrong! { OneByOne ItemStore [extend] {
+wrong! { OneByOne { looks: AtomicU64, patience: Patience }
+PartitionStore [stats] {
+    async fn stats(&self, id: &PartitionId) -> Result<PartitionStats> {
+        let stats = self.inner.stats(id).await;
+        self.looks.fetch_add(1, Ordering::AcqRel);
+        stats
+    }
+}
+ItemStore [extend] {
     async fn extend(&self, partition: &PartitionId, receipts: Receipts, deadline: Timestamp) -> Result<Vec<ExtendOutcome>> {
         if !self.at.fired.fire_if(receipts.len() > 1) {
             return self.inner.extend(partition, receipts, deadline).await;
@@ -131,8 +142,9 @@ wrong! { OneByOne ItemStore [extend] {
         let half = receipts.len() / 2;
         for (index, receipt) in receipts.into_iter().enumerate() {
             if index == half {
-                // A journey to the disk: others come to their turn.
-                std::thread::yield_now();
+                // A journey to the disk: others come to their turn. The first may have looked before.
+                let looks = self.looks.load(Ordering::Acquire);
+                self.patience.until(|| self.looks.load(Ordering::Acquire) - looks >= 2).await;
             }
             outcomes.extend(self.inner.extend(partition, receipt.into(), deadline).await?);
         }

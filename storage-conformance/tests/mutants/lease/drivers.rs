@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use storage_api::*;
 
 use crate::edited::{each, find, find_mut, to_tail};
+use crate::meeting::Meeting;
 use crate::mutant::wrong;
 
 pub(super) fn set_holder(item: &mut ItemEntry, to: Option<Holder>) {
@@ -150,10 +151,10 @@ wrong! { GivesTwice ItemStore [lease] {
     }
 }}
 
-wrong! { ReadsThenWrites { last_lease: AtomicU64 } ItemStore [lease] {
+wrong! { ReadsThenWrites { last_lease: AtomicU64, meeting: Meeting } ItemStore [lease] {
     async fn lease(&self, partition: &PartitionId, request: LeaseRequest) -> Result<LeasedBatch> {
         let read = self.inner.contents();
-        tokio::task::yield_now().await;
+        let _turn = self.meeting.after_reading().await;
         let mut batch = LeasedBatch::new(request.deadline, request.holder);
         let there = find(&read, partition);
         let found = there.map_or(Vec::new(), in_order);

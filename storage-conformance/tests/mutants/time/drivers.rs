@@ -7,6 +7,7 @@ use storage_api::*;
 use storage_model::Contents;
 
 use crate::edited::{each, find, find_mut};
+use crate::meeting::Meeting;
 use crate::mutant::wrong;
 
 /// A scheduled item is not waited for.
@@ -145,23 +146,16 @@ wrong! { LooksAtTheOldest PartitionStore [maintain] {
     }
 }}
 
-wrong! { ReadsThenHandles PartitionStore [maintain] {
+wrong! { ReadsThenHandles { meeting: Meeting } PartitionStore [maintain] {
     async fn maintain(&self, id: &PartitionId, now: Timestamp, items_max: Count) -> Result<Maintained> {
-        let read = self.inner.contents();
-        let due = due(&read, id, now);
-        tokio::task::yield_now().await;
-        let done = self.inner.maintain(id, now, items_max).await?;
-        let mut told = done;
-        let seen = due.len().min(items_max.get());
-        if self.at.fired.fire_if(done.handled() > 0 && seen > done.handled()) {
-            told.ready += seen - done.handled();
-        }
-        let contents = self.inner.contents();
-        let again = self.at.fired.fire_if(due.iter().take(seen).any(|(_, one)| {
-            let mut items = find(&contents, id).into_iter().flat_map(|one| &one.items);
-            items.any(|item| item.id == *one && item.state() == State::Ready) && done.handled() == 0
-        }));
-        told.ready += usize::from(again);
+        let read = due(&self.inner.contents(), id, now);
+        let _turn = self.meeting.after_reading().await;
+        let seen = &read[..read.len().min(items_max.get())];
+        let left = due(&self.inner.contents(), id, now);
+        let handled_by_another = seen.iter().filter(|one| !left.contains(one)).count();
+        let mut told = self.inner.maintain(id, now, items_max).await?;
+        self.at.fired.fire_if(handled_by_another > 0);
+        told.ready += handled_by_another;
         Ok(told)
     }
 }}
