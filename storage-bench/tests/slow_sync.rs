@@ -11,7 +11,7 @@ fn sixty_four_producers_put_twenty_operations_and_more_into_a_slow_sync() {
     let json = scratch.path().join("rows.json");
 
     let ran = Command::new(env!("CARGO_BIN_EXE_storage-bench"))
-        .args(["--quick", "--drivers", "redb,rocks", "--slow-sync", "10"])
+        .args(["--quick", "--drivers", "redb,rocks", "--slow-sync", "25"])
         .arg("--json")
         .arg(&json)
         .output()

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::engine::{KvError, KvErrorKind, KvResult};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
 
-/// Has an adapter refuse its next writes or its next sync, and counts its syncs. Clones are one.
+/// Has an adapter refuse its next writes or its next sync, holds up its syncs, and counts them. Clones are one.
 ///
 /// An adapter asks before it hands anything to its engine: so what is simulated is a disk that takes nothing of a write or a
 /// sync, not one that takes half.
@@ -13,6 +14,26 @@ use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 pub struct Faults {
     wanted: Arc<AtomicU8>,
     syncs: Arc<AtomicU64>,
+    gate: Arc<Gate>,
+}
+
+/// Where syncs wait.
+#[derive(Debug, Default)]
+struct Gate {
+    is_closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+/// Holds up every sync until it is dropped.
+#[derive(Debug)]
+#[must_use = "syncs go on when it is dropped"]
+pub struct HeldSyncs(Arc<Gate>);
+
+impl Drop for HeldSyncs {
+    fn drop(&mut self) {
+        *self.0.is_closed.lock() = false;
+        self.0.opened.notify_all();
+    }
 }
 
 const NONE: u8 = 0;
@@ -36,6 +57,12 @@ impl Faults {
         self.wanted.store(ALL, Ordering::Release);
     }
 
+    /// Syncs that begin from now on wait until what is returned is dropped. One hold at a time.
+    pub fn hold_syncs(&self) -> HeldSyncs {
+        *self.gate.is_closed.lock() = true;
+        HeldSyncs(Arc::clone(&self.gate))
+    }
+
     /// Nothing fails any more.
     pub fn heal(&self) {
         self.wanted.store(NONE, Ordering::Release);
@@ -54,8 +81,13 @@ impl Faults {
         }
     }
 
-    /// Before a sync: whether the disk takes it.
+    /// Before a sync: whether the disk takes it. Waits while syncs are held up.
     pub fn check_sync(&self) -> KvResult<()> {
+        let mut is_closed = self.gate.is_closed.lock();
+        while *is_closed {
+            self.gate.opened.wait(&mut is_closed);
+        }
+        drop(is_closed);
         self.check(self.wanted.load(Ordering::Acquire))?;
         self.syncs.fetch_add(1, Ordering::AcqRel);
         Ok(())

@@ -81,7 +81,7 @@ mod work;
 pub use backend::{KvBackend, KvOptions};
 pub use batch::{RangeDelete, WriteBatch};
 pub use engine::{EngineTraits, KvError, KvErrorKind, KvResult, OrderedKv, Span, Visit};
-pub use faults::Faults;
+pub use faults::{Faults, HeldSyncs};
 pub use keyspace::Keyspace;
 pub use opening::{open_aside, refused_opening};
 pub use overlay::Overlay;

@@ -359,8 +359,10 @@ const ROW_BYTES_MORE: usize = 12;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rocksdb::WaitForCompactOptions;
     use storage_kv::prove;
+
+    use super::*;
 
     fn open(place: &Path) -> RocksEngine {
         let config = RocksConfig::new(place).memtable_bytes(1 << 20);
@@ -446,6 +448,9 @@ mod tests {
 
         // One cache for all.
         let cached = bytes(Keyspace::Bodies, "rocksdb.block-cache-usage");
+        // What was to be flushed is, and its logs are gone with it.
+        let settled = WaitForCompactOptions::default();
+        opened.database.wait_for_compact(&settled).unwrap();
         let logs = logs(&engine.directory()).unwrap().into_iter();
         let logs: u64 = logs.map(|log| fs::metadata(log).unwrap().len()).sum();
         // Who waits does so once the bound is passed.
