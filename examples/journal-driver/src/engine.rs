@@ -5,11 +5,17 @@
 //! So nothing is answered that is not as durable as promised, reads included (clause DUR-1); concurrent callers share a
 //! sync; no async worker waits for the disk; and a future that is dropped changes nothing about its job, which runs before
 //! any job called later (clause ATOM-2).
+//!
+//! Where less than the loss of power is promised, a round does not wait for the disk. What is lost may then have shown
+//! numbers, which must not come again: an old receipt would match a lease of somebody else. Rounds after which numbers leap
+//! are synced all the same, and so is one in so many; what others can have given is passed over when a journal is opened
+//! that was not closed.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
+use storage_api::limits::BATCH_ITEMS_MAX;
 use storage_api::{
     Durability, Error, ErrorKind, Health, Object, Operation, PartitionId, Result, RetryHint,
     Signal, SignalHub, Usage,
@@ -18,7 +24,7 @@ use storage_model::Model;
 use tokio::sync::oneshot;
 
 use crate::config::JournalConfig;
-use crate::entry::{Entry, Kind, snapshot};
+use crate::entry::{Entry, Kind, loose, pass_over, skip, snapshot};
 use crate::error::{Failure, unavailable};
 use crate::faults::Faults;
 use crate::journal::{Draft, Journal};
@@ -27,6 +33,12 @@ use crate::place::Place;
 /// Rounds end here, so that nobody waits for an endless one.
 const ROUND_JOBS_MAX: usize = 1024;
 const ROUND_BYTES_MAX: usize = 8 << 20;
+
+/// So many changes are acknowledged at most before all have reached the disk, whatever is promised: one sync among so many
+/// is not felt.
+const LOOSE_CHANGES_MAX: u64 = 1 << 16;
+/// More numbers of one count than these can give.
+const LOOSE_NUMBERS_MAX: u64 = LOOSE_CHANGES_MAX * BATCH_ITEMS_MAX as u64;
 
 /// A journal is replaced when it is twice as long as the state and this much longer.
 const SLACK_BYTES: u64 = 1 << 20;
@@ -161,6 +173,8 @@ pub(crate) struct Engine {
     changed: Vec<PartitionId>,
     /// How many entries were appended; tells whether a job did.
     written: u64,
+    /// How many of those have reached the disk for sure.
+    synced: u64,
     /// Whether this round is to reach the disk, whatever is promised.
     wants_sync: bool,
     /// Why writes are refused.
@@ -201,7 +215,7 @@ impl Engine {
         let place = Place::hold(&config.storage_dir)?;
         let (journal, model) = if place.is_new() {
             let model = Model::new();
-            let draft = Draft::write(place.dir(), &snapshot(model.contents()), &faults);
+            let draft = Draft::write(place.dir(), &[&snapshot(model.contents())], &faults);
             let journal = draft.and_then(Draft::publish);
             let unwritable = |error| unavailable(place.dir(), "it cannot be written", error);
             (journal.map_err(unwritable)?, model)
@@ -209,7 +223,7 @@ impl Engine {
             Journal::open(place.dir(), &faults)?
         };
         place.tidy();
-        Ok(Self {
+        let mut engine = Self {
             model,
             disk: Some(Disk::new(journal, place)),
             config: config.clone(),
@@ -217,11 +231,36 @@ impl Engine {
             hubs: HashMap::new(),
             changed: Vec::new(),
             written: 0,
+            synced: 0,
             wants_sync: false,
             failure: None,
             is_round_lost: false,
             is_state_lost: false,
-        })
+        };
+        engine.begin()?;
+        Ok(engine)
+    }
+
+    /// Passes over the numbers that may be lost, and notes that others may be from here on.
+    fn begin(&mut self) -> Result<()> {
+        let is_loose = self.is_loose();
+        let Some(disk) = &mut self.disk else {
+            return Ok(());
+        };
+        if disk.journal.was_loose() {
+            pass_over(LOOSE_NUMBERS_MAX, &mut self.model);
+            disk.journal.append(&skip(LOOSE_NUMBERS_MAX));
+        }
+        if is_loose {
+            disk.journal.append(&loose());
+        }
+        let begun = disk.journal.settle(true);
+        begun.map_err(|error| unavailable(disk.journal.path(), "it cannot be written", error))
+    }
+
+    /// Whether changes are acknowledged before they are on the disk.
+    fn is_loose(&self) -> bool {
+        self.config.durability != Durability::PowerLoss
     }
 
     fn serve(mut self, jobs: &Receiver<Job>) {
@@ -291,6 +330,7 @@ impl Engine {
         {
             disk.journal.append(&entry.bytes);
             self.written += 1;
+            self.wants_sync |= entry.kind.can_leap();
             self.changed.extend(entry.partitions);
         }
         Ok(answer)
@@ -389,13 +429,17 @@ impl Engine {
 
     /// Writes this round, and wakes those who watch what it changed.
     fn settle(&mut self) {
-        let is_synced =
-            std::mem::take(&mut self.wants_sync) || self.config.durability == Durability::PowerLoss;
+        let is_synced = std::mem::take(&mut self.wants_sync)
+            || !self.is_loose()
+            || self.written - self.synced >= LOOSE_CHANGES_MAX;
         if self.failure.is_none()
             && let Some(disk) = &mut self.disk
-            && let Err(error) = disk.journal.settle(is_synced)
         {
-            self.fail(&error);
+            match disk.journal.settle(is_synced) {
+                Ok(()) if is_synced => self.synced = self.written,
+                Ok(()) => {}
+                Err(error) => self.fail(&error),
+            }
         }
         for id in self.changed.drain(..) {
             if let Some(hub) = self.hubs.get(&id) {
@@ -427,11 +471,14 @@ impl Engine {
 
     /// Replaces the journal by one that holds nothing but the state as it is.
     fn replace(&mut self, state: &[u8]) {
+        let loose = self.is_loose().then(loose);
+        let entries = [Some(state), loose.as_deref()].into_iter().flatten();
+        let entries: Vec<_> = entries.collect();
         let Some(disk) = &mut self.disk else { return };
         if self.failure.is_some() {
             return;
         }
-        let Ok(draft) = Draft::write(disk.place.dir(), state, &self.faults) else {
+        let Ok(draft) = Draft::write(disk.place.dir(), &entries, &self.faults) else {
             // The old one is as good as before. Another attempt comes when it is twice as long.
             disk.place.tidy();
             disk.compact_at = 2 * disk.journal.len();

@@ -3,6 +3,7 @@
 //! The model is deterministic, so that calling it again with the same arguments gives the same state. What an operation
 //! answers is not written, and neither is an operation that changed nothing.
 
+use storage_api::limits::NUMBER_MAX;
 use storage_api::{PartitionId, Result};
 use storage_model::{Contents, Model};
 
@@ -33,10 +34,14 @@ pub(crate) enum Kind {
     Snapshot = 18,
     /// The journal was closed. It changes nothing, but shows that all before it had reached the disk.
     Close = 19,
+    /// What follows is acknowledged before it reaches the disk: a loss of power may take numbers that somebody was shown.
+    Loose = 20,
+    /// Numbers that such a loss may have taken are passed over (clauses ITEM-2, LEASE-2 and META-2).
+    Skip = 21,
 }
 
 impl Kind {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::CreatePartition,
         Self::UpdatePartition,
         Self::DeletePartition,
@@ -56,6 +61,8 @@ impl Kind {
         Self::Commit,
         Self::Snapshot,
         Self::Close,
+        Self::Loose,
+        Self::Skip,
     ];
 
     /// Whether the operation can take room that it does not give back (clause LIMIT-2).
@@ -64,6 +71,11 @@ impl Kind {
             self,
             Self::CreatePartition | Self::Produce | Self::Restore | Self::Commit
         )
+    }
+
+    /// Whether numbers that are given behind the operation can be far above those that were given before it.
+    pub(crate) fn can_leap(self) -> bool {
+        matches!(self, Self::DeletePartition | Self::Restore)
     }
 }
 
@@ -96,6 +108,25 @@ impl Entry {
     pub(crate) fn with(mut self, argument: &impl Field) -> Self {
         argument.write(&mut self.bytes);
         self
+    }
+}
+
+/// The entry behind which nothing waits for the disk.
+pub(crate) fn loose() -> Vec<u8> {
+    Entry::new(Kind::Loose).bytes
+}
+
+/// The entry that passes over so many numbers of each count.
+pub(crate) fn skip(numbers: u64) -> Vec<u8> {
+    Entry::new(Kind::Skip).with(&numbers).bytes
+}
+
+/// Whether a loss of power may take what follows the entry, although it was acknowledged; `None` where that is as before.
+pub(crate) fn loosens(bytes: &[u8]) -> Option<bool> {
+    match *bytes.first()? {
+        kind if kind == Kind::Loose as u8 => Some(true),
+        kind if kind == Kind::Close as u8 || kind == Kind::Skip as u8 => Some(false),
+        _ => None,
     }
 }
 
@@ -142,6 +173,24 @@ fn apply(kind: Kind, input: &mut Input<'_>, model: &mut Model) -> Option<Result<
             *model = Model::of(i.take()?);
             Ok(())
         }
-        Kind::Close => Ok(()),
+        Kind::Close | Kind::Loose => Ok(()),
+        Kind::Skip => {
+            pass_over(i.take()?, model);
+            Ok(())
+        }
     })
+}
+
+/// Gives none of the next so many numbers of each count.
+pub(crate) fn pass_over(numbers: u64, model: &mut Model) {
+    let pass = |last: &mut u64| *last = last.saturating_add(numbers).min(NUMBER_MAX);
+    let mut contents = std::mem::take(model).into_contents();
+    pass(&mut contents.last_lease);
+    pass(&mut contents.last_version);
+    // A partition that was lost is made again above the ids that it gave.
+    pass(&mut contents.deleted_number);
+    for partition in &mut contents.partitions {
+        pass(&mut partition.last_id);
+    }
+    *model = Model::of(contents);
 }

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use storage_api::Result;
 use storage_model::Model;
 
-use crate::entry::replay;
+use crate::entry::{loosens, replay};
 use crate::error::{damaged, foreign, newer, unavailable};
 use crate::faults::Faults;
 
@@ -53,6 +53,8 @@ pub(crate) struct Journal {
     on_disk: u64,
     /// Where the first frame ends: what a journal of this state alone would need.
     snapshot_end: u64,
+    /// Whether a loss of power may have taken numbers that somebody was shown, when it was opened.
+    was_loose: bool,
     /// Frames that are not written yet.
     pending: Vec<u8>,
 }
@@ -62,10 +64,12 @@ pub(crate) struct Journal {
 pub(crate) struct Draft(Journal);
 
 impl Draft {
-    /// Writes a journal that starts with that snapshot, beside the one that is in use.
-    pub(crate) fn write(dir: &Path, snapshot: &[u8], faults: &Faults) -> io::Result<Self> {
+    /// Writes a journal of these entries, of which the first is a snapshot, beside the one that is in use.
+    pub(crate) fn write(dir: &Path, entries: &[&[u8]], faults: &Faults) -> io::Result<Self> {
         let mut bytes = head().to_vec();
-        push_frame(&mut bytes, 0, 0, snapshot);
+        for entry in entries {
+            push_frame(&mut bytes, 0, 0, entry);
+        }
         faults.check()?;
         let file = OpenOptions::new()
             .read(true)
@@ -84,6 +88,7 @@ impl Draft {
             len,
             on_disk: len,
             snapshot_end: len,
+            was_loose: false,
             pending: Vec::new(),
         }))
     }
@@ -133,10 +138,12 @@ impl Journal {
             len: found,
             on_disk: 0,
             snapshot_end: 0,
+            was_loose: false,
             pending: Vec::new(),
         };
         let state = journal.read()?;
         journal.snapshot_end = state.snapshot_end;
+        journal.was_loose = state.is_loose;
         journal.len = state.end;
         // What is shown from here on must not be lost, and what is appended must not stand behind a torn tail.
         let mended = faults
@@ -216,6 +223,11 @@ impl Journal {
         self.snapshot_end
     }
 
+    /// Whether numbers may have been given that it does not know of: it was not closed, and did not wait for the disk.
+    pub(crate) fn was_loose(&self) -> bool {
+        self.was_loose
+    }
+
     /// The path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -243,12 +255,13 @@ struct State {
     model: Model,
     end: u64,
     snapshot_end: u64,
+    is_loose: bool,
 }
 
 fn read_frames(bytes: &[u8], path: &Path) -> Result<State> {
     let mut model = Model::new();
     let mut at = HEAD_BYTES;
-    let mut snapshot_end = None;
+    let (mut snapshot_end, mut is_loose) = (None, false);
     while at < bytes.len() {
         let Some(frame) = frame_at(bytes, at) else {
             if is_settled_beyond(bytes, at) {
@@ -262,6 +275,7 @@ fn read_frames(bytes: &[u8], path: &Path) -> Result<State> {
             return Err(damaged(path, at as u64, "an entry cannot be applied"));
         }
         at = frame.end;
+        is_loose = loosens(frame.entry).unwrap_or(is_loose);
         snapshot_end = snapshot_end.or(Some(at as u64));
     }
     match snapshot_end {
@@ -269,6 +283,7 @@ fn read_frames(bytes: &[u8], path: &Path) -> Result<State> {
             model,
             end: at as u64,
             snapshot_end,
+            is_loose,
         }),
         // It was on the disk before the file had its name.
         None => Err(damaged(path, at as u64, "the first frame does not check")),

@@ -6,5 +6,6 @@
 mod crashes;
 mod failing_disk;
 mod growth;
+mod lost_power;
 mod places;
 mod story;
