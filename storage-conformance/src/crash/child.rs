@@ -60,6 +60,8 @@ pub(super) struct Acknowledged {
 pub(super) enum Heard {
     Phase(Phase),
     Opened,
+    /// Everything that was acknowledged before it last said that it is syncing has reached the disk.
+    Synced,
     Done(Acknowledged),
     /// Something that no child that is well says.
     Else,
@@ -80,6 +82,7 @@ impl Heard {
         match phase {
             Some(phase) => Self::Phase(phase),
             None if line == "opened" => Self::Opened,
+            None if line == "synced" => Self::Synced,
             None => Self::Else,
         }
     }
@@ -135,7 +138,9 @@ fn serve(harness: &dyn Harness, role: &str, place: &Locator) -> Served {
             .enumerate()
             .map(|(lane, next)| {
                 let (backend, next) = (backend.clone(), *next);
-                tokio::spawn(async move { work(&*backend, task.steps, lane, next).await })
+                // What one of them syncs was acknowledged to all.
+                let pause = task.pause.filter(|_| lane == 0);
+                tokio::spawn(async move { work(&*backend, task.steps, lane, next, pause).await })
             })
             .collect();
         for lane in lanes {
@@ -166,9 +171,20 @@ pub(super) async fn open_when_left(
 }
 
 /// One lane beside others, until it is killed, or the parent is gone and nobody listens any more.
-async fn work(backend: &dyn StorageBackend, steps: Steps, lane: usize, first: u64) -> Served {
+async fn work(
+    backend: &dyn StorageBackend,
+    steps: Steps,
+    lane: usize,
+    first: u64,
+    pause: Option<(Phase, u64)>,
+) -> Served {
     let mut of_lane = Lane::new(steps, lane);
     for number in first.. {
+        if let Some((Phase::Syncing, every)) = pause
+            && number % every == 0
+        {
+            sync(backend).await?;
+        }
         let done = of_lane.step(backend, number).await?;
         acknowledge(lane, number, done)?;
     }
@@ -187,13 +203,7 @@ async fn work_alone(
     for number in first.. {
         match pause {
             Some((Phase::Syncing, every)) if number % every == 0 => {
-                say("syncing")?;
-                match backend.sync().await {
-                    Err(error) if error.kind() != ErrorKind::Unsupported => {
-                        return Err(error.into());
-                    }
-                    _ => {}
-                }
+                sync(&*backend).await?;
             }
             Some((Phase::Opening | Phase::Closing, every)) if number % every == 0 => {
                 say("closing")?;
@@ -209,6 +219,17 @@ async fn work_alone(
         }
         let done = lane.step(&*backend, number).await?;
         acknowledge(0, number, done)?;
+    }
+    Ok(())
+}
+
+/// Says when it begins, so that everybody knows what came before, and when that has reached the disk.
+async fn sync(backend: &dyn StorageBackend) -> Served {
+    say("syncing")?;
+    match backend.sync().await {
+        Ok(()) => say("synced")?,
+        Err(error) if error.kind() == ErrorKind::Unsupported => {}
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }

@@ -71,26 +71,28 @@ fn ends(env: &Env, seed: u64, round: u64, plan: &Plan, wrong: &Wrong) -> ! {
     );
 }
 
-/// As [`run`], with the power lost instead of a process killed.
+/// As [`run`], with the power lost instead of a process killed. Whatever is promised, what was synced must survive it.
 pub(crate) async fn lose_power(env: &Env) {
     let durability = env.backend().await.descriptor().durability;
-    if durability != Durability::PowerLoss {
+    let is_promised = durability == Durability::PowerLoss;
+    if !is_promised && !env.claims().has(Capability::Sync) {
         env.inapplicable(format!(
             "its durability is {durability}: it does not promise to survive that"
         ));
     }
     env.close().await;
+    let loss = Loss::Power { is_promised };
     if let Some(seed) = settings::number("STORAGE_CRASH_SEED") {
-        return lose_power_of_story(env, seed).await;
+        return lose_power_of_story(env, seed, loss).await;
     }
     let rounds = CRASH_ROUNDS.value();
     for seed in 0..rounds.div_ceil(ROUNDS_OF_STORY) {
-        lose_power_of_story(env, seed).await;
+        lose_power_of_story(env, seed, loss).await;
     }
 }
 
 /// Runs the story of a seed in a place of its own; at the end of each round the power is lost.
-pub(crate) async fn lose_power_of_story(env: &Env, seed: u64) {
+async fn lose_power_of_story(env: &Env, seed: u64, loss: Loss) {
     let env = env.elsewhere().await;
     let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
     let synced = synced(&env).await;
@@ -102,8 +104,11 @@ pub(crate) async fn lose_power_of_story(env: &Env, seed: u64) {
     let mut story = Story::begin(&env, Steps::Random { seed }, lanes).await;
     story = story.with_environment(synced.environment());
     for round in 1..=ROUNDS_OF_STORY {
-        let plan = dice.plan(moments);
-        let ran = run_power_round(&env, &mut story, lanes, plan, &synced, &mut dice).await;
+        let mut plan = dice.plan(moments);
+        // Every third without a sync: then only what is promised reaches the disk.
+        let every = 2 + u64::from(dice.below(9));
+        plan.pause = (round % 3 != 0).then_some((Phase::Syncing, every));
+        let ran = run_power_round(&env, &mut story, lanes, plan, &synced, &mut dice, loss).await;
         ran.unwrap_or_else(|wrong| ends(&env, seed, round, &plan, &wrong));
     }
 }
@@ -127,6 +132,7 @@ async fn run_power_round(
     plan: Plan,
     synced: &Synced,
     dice: &mut Dice,
+    loss: Loss,
 ) -> Result<(), Wrong> {
     let told = |error: io::Error| format!("what was synced cannot be kept: {error}");
     synced.begin().map_err(told)?;
@@ -141,7 +147,7 @@ async fn run_power_round(
         _ => 0,
     };
     synced.lose_power(written).map_err(told)?;
-    look(env, story, Loss::Power).await
+    look(env, story, loss).await
 }
 
 async fn run_round(env: &Env, story: &mut Story, lanes: usize, plan: Plan) -> Result<(), Wrong> {

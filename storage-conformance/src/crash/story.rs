@@ -38,8 +38,9 @@ pub(super) enum Trigger {
 pub(super) enum Loss {
     /// Its memory: everything acknowledged is there.
     Process,
-    /// What had not reached the disk: that can be leases and what maintain did (clause DUR-1).
-    Power,
+    /// What had not reached the disk. With the promise to survive that, these can be leases and what maintain did (clause DUR-1);
+    /// without it, everything since the last sync (clause DUR-4).
+    Power { is_promised: bool },
 }
 
 /// A place and the model.
@@ -57,6 +58,10 @@ struct Told {
     lane: Lane,
     next: u64,
     acknowledged: VecDeque<Done>,
+    /// How many of those there were when the last sync began.
+    syncing: usize,
+    /// How many of those were synced.
+    synced: usize,
     /// The last answers, for readers.
     answers: VecDeque<String>,
 }
@@ -76,6 +81,8 @@ impl Story {
             lane: Lane::new(steps, lane),
             next: 0,
             acknowledged: VecDeque::new(),
+            syncing: 0,
+            synced: 0,
             answers: VecDeque::new(),
         });
         Self {
@@ -145,6 +152,8 @@ impl Story {
             signs += usize::from(is_sign(moment.at, &heard));
             match heard {
                 Heard::Done(one) => wrong = wrong.and(self.hear(one.lane, one.number, one.done)),
+                Heard::Phase(Phase::Syncing) => self.lanes.iter_mut().for_each(Told::syncs),
+                Heard::Synced => self.lanes.iter_mut().for_each(Told::has_synced),
                 Heard::Else => wrong = wrong.and(Err(format!("the child says: {line}"))),
                 Heard::Phase(_) | Heard::Opened => {}
             }
@@ -198,9 +207,10 @@ impl Story {
             let last = told.next + told.acknowledged.len() as u64;
             let kept = match loss {
                 Loss::Process => told.acknowledged.len(),
-                Loss::Power => {
+                Loss::Power { is_promised } => {
                     let mut kept = told.acknowledged.iter();
-                    kept.rposition(Done::binds).map_or(0, |last| last + 1)
+                    let binding = kept.rposition(|done| is_promised && done.binds());
+                    told.synced.max(binding.map_or(0, |last| last + 1))
                 }
             };
             for _ in 0..kept {
@@ -229,12 +239,21 @@ impl Story {
             }
             // What was under way and is there is as good as acknowledged; what is not there never was.
             told.acknowledged.clear();
+            (told.syncing, told.synced) = (0, 0);
         }
         Ok(())
     }
 }
 
 impl Told {
+    fn syncs(&mut self) {
+        self.syncing = self.acknowledged.len();
+    }
+
+    fn has_synced(&mut self) {
+        self.synced = self.syncing;
+    }
+
     /// Does the next step on the model, whose answer is the one that the child was given.
     async fn advance(&mut self, model: &dyn StorageBackend) -> Result<(), Wrong> {
         let number = self.next;

@@ -30,6 +30,12 @@ pub(crate) enum Fault {
     KeepsHalfABatch,
     /// It promises to survive a loss of power, and leaves it to the system when something reaches the disk.
     SyncsNothing,
+    /// It promises to survive a kill and no more, as it may.
+    PromisesLess,
+    /// The same, and its sync does nothing.
+    AnswersSyncAtOnce,
+    /// It promises no more either, and numbers that were lost with the power are given again.
+    ForgetsNumbers,
     /// It takes every frame to be whole, whatever its checksums say.
     ChecksNothing,
     /// It fills a tail that was cut with zeros.
@@ -38,16 +44,40 @@ pub(crate) enum Fault {
     InventsWhatIsGone,
 }
 
-const FAULTS: [Fault; 8] = [
+const FAULTS: [Fault; 11] = [
     Fault::None,
     Fault::AnswersEarly,
     Fault::LosesTheLastWrite,
     Fault::KeepsHalfABatch,
     Fault::SyncsNothing,
+    Fault::PromisesLess,
+    Fault::AnswersSyncAtOnce,
+    Fault::ForgetsNumbers,
     Fault::ChecksNothing,
     Fault::CompletesTails,
     Fault::InventsWhatIsGone,
 ];
+
+impl Fault {
+    /// What it keeps.
+    fn durability(self) -> Durability {
+        match self {
+            Self::SyncsNothing
+            | Self::PromisesLess
+            | Self::AnswersSyncAtOnce
+            | Self::ForgetsNumbers => Durability::ProcessCrash,
+            _ => Durability::PowerLoss,
+        }
+    }
+
+    /// What it says that it keeps.
+    fn promised(self) -> Durability {
+        match self {
+            Self::SyncsNothing => Durability::PowerLoss,
+            honest => honest.durability(),
+        }
+    }
+}
 
 /// The copy with that fault; a child learns from the locator which it is.
 pub(crate) struct FaultyHarness(pub(crate) Fault);
@@ -101,6 +131,11 @@ impl FaultyPlace {
             {
                 bytes.truncate(last.0);
             }
+            (Fault::ForgetsNumbers, _) => {
+                for frame in found {
+                    frames::close_if_loose(&mut bytes, frame);
+                }
+            }
             (Fault::ChecksNothing, _) => {
                 for frame in found {
                     frames::reseal(&mut bytes, frame);
@@ -130,10 +165,9 @@ impl Place for FaultyPlace {
         if invents && file.exists() {
             fs::remove_file(&file).map_err(told)?;
         }
-        let mut config = JournalConfig::new(&self.directory).disk_reserve(0);
-        if self.fault == Fault::SyncsNothing {
-            config = config.durability(Durability::ProcessCrash);
-        }
+        let config = JournalConfig::new(&self.directory)
+            .disk_reserve(0)
+            .durability(self.fault.durability());
         let inner = JournalBackend::open(config).await?;
         if invents {
             let found = PartitionId::new("found", 0)?;
@@ -257,7 +291,10 @@ impl StorageBackend for Faulty {
 
     async fn sync(&self) -> Result<()> {
         self.write_withheld()?;
-        self.inner.sync().await
+        match self.fault {
+            Fault::AnswersSyncAtOnce => Ok(()),
+            _ => self.inner.sync().await,
+        }
     }
 
     async fn close(&self) -> Result<()> {
@@ -267,7 +304,7 @@ impl StorageBackend for Faulty {
 
     fn descriptor(&self) -> Descriptor {
         let mut descriptor = self.inner.descriptor();
-        descriptor.durability = Durability::PowerLoss;
+        descriptor.durability = self.fault.promised();
         descriptor
     }
 }

@@ -5,6 +5,8 @@ pub(crate) const HEAD_BYTES: usize = 16;
 const FRAME_HEAD_BYTES: usize = 32;
 /// The kind of the entry that says that the journal was closed.
 const CLOSE: u8 = 19;
+/// The kind of the entry that says that what follows does not wait for the disk.
+const LOOSE: u8 = 20;
 
 /// Where each frame begins and ends, as far as their lengths can be read; the last may end behind the file.
 pub(crate) fn frames(bytes: &[u8]) -> Vec<(usize, usize)> {
@@ -25,6 +27,15 @@ pub(crate) fn frames(bytes: &[u8]) -> Vec<(usize, usize)> {
 /// Whether the frame is the one that closes a journal.
 pub(crate) fn is_close(bytes: &[u8], (start, end): (usize, usize)) -> bool {
     bytes.get(start + FRAME_HEAD_BYTES..end) == Some(&[CLOSE])
+}
+
+/// Takes out that what follows the frame does not wait for the disk, if that is what it says.
+pub(crate) fn close_if_loose(bytes: &mut [u8], frame: (usize, usize)) {
+    let entry = bytes.get_mut(frame.0 + FRAME_HEAD_BYTES..frame.1);
+    if let Some([kind @ LOOSE]) = entry {
+        *kind = CLOSE;
+        reseal(bytes, frame);
+    }
 }
 
 /// Gives the frame the checksums of what it holds.

@@ -14,6 +14,8 @@ use storage_conformance::prove::{Effort, Proof, run_as_child, run_case};
 
 use crate::faulty::{Fault, FaultyHarness};
 
+const LOSS_OF_POWER: &str = "durability::a_loss_of_power_loses_nothing_acknowledged";
+
 /// Each case about crashes, losses of power and damage, with a fault that it must catch.
 const CAUGHT: &[(Fault, &str)] = &[
     (
@@ -32,10 +34,9 @@ const CAUGHT: &[(Fault, &str)] = &[
         Fault::KeepsHalfABatch,
         "durability::a_kill_behind_any_step_leaves_all_that_was_acknowledged",
     ),
-    (
-        Fault::SyncsNothing,
-        "durability::a_loss_of_power_loses_nothing_acknowledged",
-    ),
+    (Fault::SyncsNothing, LOSS_OF_POWER),
+    (Fault::AnswersSyncAtOnce, LOSS_OF_POWER),
+    (Fault::ForgetsNumbers, LOSS_OF_POWER),
     (
         Fault::ChecksNothing,
         "damage::bits_flipped_in_any_file_are_never_returned_as_data",
@@ -57,11 +58,13 @@ fn main() -> ExitCode {
         })
     });
     let cases: BTreeSet<_> = CAUGHT.iter().map(|(_, case)| *case).collect();
-    let sound = cases.into_iter().map(|case| {
+    let unharmed = cases.into_iter().map(|case| {
         let name = format!("nothing_is_found_without_a_fault_by::{case}");
-        Trial::ignorable_test(name, move || sound(case))
+        Trial::ignorable_test(name, move || sound(Fault::None, case))
     });
-    let trials = caught.chain(sound).collect();
+    let name = format!("nothing_is_found_at_process_crash_by::{LOSS_OF_POWER}");
+    let weaker = Trial::ignorable_test(name, || sound(Fault::PromisesLess, LOSS_OF_POWER));
+    let trials = caught.chain(unharmed).chain([weaker]).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -77,8 +80,8 @@ fn caught(fault: Fault, case: &str) -> Result<Completion, Failed> {
     }
 }
 
-fn sound(case: &str) -> Result<Completion, Failed> {
-    match proof(Fault::None, case) {
+fn sound(copy: Fault, case: &str) -> Result<Completion, Failed> {
+    match proof(copy, case) {
         Proof::Kept => Ok(Completion::Completed),
         other => or_ignored("without a fault", other),
     }
