@@ -7,6 +7,7 @@
 mod damage;
 mod disks;
 mod places;
+mod power;
 mod processes;
 mod role;
 mod scene;
@@ -24,6 +25,9 @@ fn main() -> ExitCode {
         role.play();
         return ExitCode::SUCCESS;
     }
+    if let Some(code) = power::play() {
+        return code;
+    }
     let registry = Registry::builtin();
     let drivers = registry.drivers().filter(|driver| *driver != "memory");
     let mounts = disks::can_mount();
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
         for stories in [places::ALL, damage::ALL, processes::ALL] {
             trials.extend(stories.iter().map(|story| trial(driver, *story)));
         }
+        trials.extend(power::trials(driver));
         for story in disks::ALL {
             trials.push(trial(driver, *story).with_ignored_flag(!mounts));
         }
