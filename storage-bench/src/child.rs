@@ -6,12 +6,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Failure;
-use crate::disk::{CrowdWork, ResidentWork};
+use crate::disk::{CrowdWork, FillWork, ResidentWork};
 
 /// What a child is told to do. Its answer is one JSON document on its standard output.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Work {
     Crowd(CrowdWork),
+    Fill(FillWork),
     Resident(ResidentWork),
 }
 
@@ -20,6 +21,7 @@ impl Work {
     pub(crate) async fn run(&self) -> Result<String, Failure> {
         Ok(match self {
             Self::Crowd(work) => serde_json::to_string(&work.run().await?)?,
+            Self::Fill(work) => serde_json::to_string(&work.run().await?)?,
             Self::Resident(work) => serde_json::to_string(&work.run().await?)?,
         })
     }

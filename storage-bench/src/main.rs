@@ -67,6 +67,10 @@ struct Arguments {
     )]
     slow_sync: Option<u64>,
 
+    /// Measures resident memory by depth alone, of drivers on disk
+    #[arg(long, conflicts_with = "slow_sync")]
+    memory: bool,
+
     /// Instead of the drivers, measures what the memory engine promises beyond rates
     #[arg(long)]
     engine: bool,
@@ -134,10 +138,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     for driver in &arguments.drivers {
         let measure_disk = |driver: DiskDriver| match slow_sync {
             Some(wait) => disk::measure_slow(driver, &disk_plan, wait),
+            None if arguments.memory => disk::measure_memory(driver, &disk_plan),
             None => runtime.block_on(disk::measure(driver, &disk_plan)),
         };
         rows.extend(match driver.medium() {
-            Medium::Memory(_) if slow_sync.is_some() => Vec::new(),
+            Medium::Memory(_) if slow_sync.is_some() || arguments.memory => Vec::new(),
             Medium::Memory(memory) => {
                 let rows = runtime.block_on(measure::measure(memory, &plan))?;
                 report::write_table(&rows, &mut std::io::stdout().lock())?;
@@ -156,7 +161,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(json) = json {
         serde_json::to_writer_pretty(json, &rows)?;
     }
-    if arguments.quick && slow_sync.is_none() {
+    if arguments.quick && slow_sync.is_none() && !arguments.memory {
         let is_on_disk = |driver: &Driver| matches!(driver.medium(), Medium::Disk(_));
         let left_out = match arguments.drivers.iter().any(is_on_disk) {
             true => disk_plan.left_out(),

@@ -113,8 +113,11 @@ pub(crate) fn write_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// Writes one line per operation of drivers on disk, with its ratios to both baselines.
+/// Writes one line per operation of drivers on disk, with its ratios to both baselines; nothing if there is none.
 pub(crate) fn write_disk_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
+    if rows.iter().all(|row| row.items_per_second.is_none()) {
+        return Ok(());
+    }
     writeln!(
         out,
         "{:<8} {:<13} {:<10} {:>5} {:>7} {:>6} {:>9} {:>15} {:>9} {:>11} {:>10} {:>6} {:>9} {:>10} {:>11} {:>9}",

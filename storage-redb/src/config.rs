@@ -51,7 +51,7 @@ impl RedbConfig {
         self
     }
 
-    /// How much memory pages of the file may take.
+    /// How much memory pages of the file may take, with what keeps them.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;

@@ -18,7 +18,7 @@ use crate::report::Row;
 use cells::{Load, Place, Setting};
 
 pub(crate) use crowd::CrowdWork;
-pub(crate) use resident::ResidentWork;
+pub(crate) use resident::{FillWork, ResidentWork};
 pub(crate) use tap::{Log, Tap};
 
 /// Why there is no figure.
@@ -31,7 +31,7 @@ const DEEP: usize = 1_000_000;
 /// With large payloads a million items would take 20 GB in the five places that are compared.
 const DEEP_LARGE: usize = 100_000;
 
-/// The depths at which memory is looked at.
+/// The depths at which memory is looked at, the least first.
 const RESIDENT_DEPTHS: [usize; 4] = [SHALLOW, 250_000, DEEP, 4 * DEEP];
 /// A slow disk: many that are rotating or far away are slower.
 const SLOW_SYNC: Duration = Duration::from_millis(2);
@@ -116,7 +116,8 @@ impl Plan {
     /// What is not measured when it has to be quick.
     pub(crate) fn left_out(&self) -> String {
         format!(
-            "; on disk no rates at {DEEP} items deep, large payloads in batches of 100 only, no memory with {} items, and the life of a store with as many items as could be added in {:.1} s, {DEEP} at most",
+            "; on disk no rates at {DEEP} items deep, large payloads in batches of 100 only, no memory with {} and {} items, and the life of a store with as many items as could be added in {:.1} s, {DEEP} at most",
+            RESIDENT_DEPTHS[1],
             RESIDENT_DEPTHS[3],
             self.filled_within.as_secs_f64()
         )
@@ -128,6 +129,14 @@ impl Plan {
             driver,
             rounds: self.rounds,
             time_max: self.part(16),
+        }
+    }
+
+    /// The depths at which memory is looked at, the least first.
+    fn resident_depths(&self) -> &'static [usize] {
+        match self.is_quick {
+            true => &[SHALLOW, DEEP],
+            false => &RESIDENT_DEPTHS,
         }
     }
 
@@ -147,17 +156,8 @@ pub(crate) async fn measure(driver: DiskDriver, plan: &Plan) -> Result<Measured,
     progress.stage(&format!("{name}: the life of a store"), 0);
     let drained = life::measure(driver, plan, &mut measured).await?;
     progress.stage(&format!("{name}: memory by depth"), 0);
-    let depths = match plan.is_quick {
-        true => &RESIDENT_DEPTHS[..3],
-        false => &RESIDENT_DEPTHS[..],
-    };
-    let work = ResidentWork {
-        driver,
-        depths: depths.to_vec(),
-        time_max: plan.part(10),
-    };
     // In processes of their own, while the space of what was drained is given back in this one.
-    resident::measure(&work, &mut measured)?;
+    resident::measure(driver, plan.resident_depths(), plan.part(5), &mut measured)?;
     progress.stage(&format!("{name}: until space is given back"), 0);
     let within = plan.given_back_within;
     drained.given_back(within, &mut measured).await?;
@@ -195,6 +195,16 @@ pub(crate) async fn measure(driver: DiskDriver, plan: &Plan) -> Result<Measured,
         let rows = measure_place(setting, plan, time_max, &progress).await?;
         measured.rows.extend(rows);
     }
+    progress.clear();
+    Ok(measured)
+}
+
+/// Measures the memory of one driver alone, by depth.
+pub(crate) fn measure_memory(driver: DiskDriver, plan: &Plan) -> Result<Measured, Failure> {
+    let progress = Progress::new();
+    progress.stage(&format!("{}: memory by depth", driver.name()), 0);
+    let mut measured = Measured::default();
+    resident::measure(driver, plan.resident_depths(), plan.part(2), &mut measured)?;
     progress.clear();
     Ok(measured)
 }
