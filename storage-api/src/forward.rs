@@ -6,7 +6,7 @@
 /// that is not written, or is no method of the trait, does not compile. The field holds anything that the trait's methods
 /// can be called on: a backend, an `Arc` or a `Box` of one. A forwarded call costs no box of its own.
 /// One method is written and passes nothing on: a wrapper has no [shortcut](crate::StorageBackend::shortcut), by which calls would
-/// pass it by.
+/// pass it by. A wrapper that does to a shortcut what it does to the operations excepts the method and writes it.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -212,6 +212,7 @@ macro_rules! __forward_unless_excepted {
     (close [close $($except:ident)*] $($method:tt)*) => {};
     (descriptor [descriptor $($except:ident)*] $($method:tt)*) => {};
     (verify [verify $($except:ident)*] $($method:tt)*) => {};
+    (shortcut [shortcut $($except:ident)*] $($method:tt)*) => {};
     ($name:ident [$other:ident $($except:ident)*] $($method:tt)*) => {
         $crate::__forward_unless_excepted! { $name [$($except)*] $($method)* }
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use storage_api::{
     CommitOutcome, CommitRequest, Descriptor, ErrorKind, ItemStore, MetadataStore, PartitionConfig,
-    PartitionId, PartitionInfo, PartitionStore, Produced, Result, SealedBatch, Storage,
+    PartitionId, PartitionInfo, PartitionStore, Produced, Result, SealedBatch, Shortcut, Storage,
     StorageBackend, Verify, async_trait, forward_backend,
 };
 use storage_memory::MemoryBackend;
@@ -98,6 +98,25 @@ struct Transparent {
 
 forward_backend!(impl all for Transparent => inner);
 
+/// Passes everything on, shortcuts as well.
+#[derive(Debug)]
+struct Short {
+    inner: MemoryBackend,
+}
+
+forward_backend!(impl PartitionStore for Short => inner);
+forward_backend!(impl ItemStore for Short => inner);
+forward_backend!(impl MetadataStore for Short => inner);
+
+#[async_trait]
+impl StorageBackend for Short {
+    forward_backend!(StorageBackend => inner, except [shortcut]);
+
+    fn shortcut(&self, partition: &PartitionId) -> Option<Arc<dyn Shortcut>> {
+        self.inner.shortcut(partition)
+    }
+}
+
 #[tokio::test]
 async fn excepted_methods_are_the_wrappers_own_and_all_others_are_passed_on() {
     let counting = Counting::new();
@@ -139,4 +158,24 @@ async fn a_transparent_wrapper_is_its_inner_backend() {
         storage.health().await.unwrap_err().kind(),
         ErrorKind::Closed
     );
+}
+
+#[tokio::test]
+async fn a_wrapper_has_no_shortcut_unless_it_writes_one() {
+    let id = PartitionId::new("q", 0).unwrap();
+    let config = PartitionConfig::default();
+    let transparent = Transparent {
+        inner: MemoryBackend::new(),
+    };
+    let short = Short {
+        inner: MemoryBackend::new(),
+    };
+
+    for backend in [&transparent as &dyn StorageBackend, &short] {
+        backend.create_partition(&id, config.clone()).await.unwrap();
+    }
+
+    assert!(transparent.inner.shortcut(&id).is_some());
+    assert!(transparent.shortcut(&id).is_none());
+    assert!(short.shortcut(&id).is_some());
 }

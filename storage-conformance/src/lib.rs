@@ -75,6 +75,10 @@
 //! difference is shrunk to the fewest operations that show it, and printed with the command that repeats it. What was worth
 //! finding is kept in `corpus`, which every driver replays as the cases `corpus::…`.
 //!
+//! Where a driver has [shortcuts](storage_api::Shortcut), half of the calls that can go by one do, as the seed says: mostly by
+//! one that was kept, past deletions, partitions made again and reopenings, as a user's handle keeps it. What has no answer
+//! there goes the long way. The actions of a seed are the same for every driver. So it is in histories, too.
+//!
 //! | variable | meaning |
 //! |---|---|
 //! | `STORAGE_MODEL_RUNS` | how many sequences a driver is given; 1000 where nothing is said |

@@ -311,4 +311,48 @@ impl StorageBackend for LoggedBackend {
     fn verify(&self) -> Option<&dyn Verify> {
         self.inner.verify()
     }
+
+    fn shortcut(&self, partition: &PartitionId) -> Option<Arc<dyn Shortcut>> {
+        let entry = self.log.begin(format_args!("shortcut({partition})"));
+        let inner = entry.answer(self.inner.shortcut(partition))?;
+        Some(Arc::new(LoggedShortcut {
+            inner,
+            partition: partition.clone(),
+            log: self.log.clone(),
+        }))
+    }
+}
+
+/// A shortcut of the backend, which logs as well: no call goes past the log.
+#[derive(Debug)]
+struct LoggedShortcut {
+    inner: Arc<dyn Shortcut>,
+    partition: PartitionId,
+    log: Arc<OperationLog>,
+}
+
+impl Shortcut for LoggedShortcut {
+    fn produce(&self, batch: &SealedBatch) -> Option<Result<Produced>> {
+        let (partition, shown) = (&self.partition, shown(batch));
+        let entry = self.log.begin(format_args!(
+            "produce by a shortcut({partition}, {shown:?})"
+        ));
+        entry.answer(self.inner.produce(batch))
+    }
+
+    fn lease(&self, request: &LeaseRequest) -> Option<Result<(LeasedBatch, Option<Timestamp>)>> {
+        let partition = &self.partition;
+        let entry = self.log.begin(format_args!(
+            "lease by a shortcut({partition}, {request:?})"
+        ));
+        entry.answer(self.inner.lease(request))
+    }
+
+    fn complete(&self, receipts: &Receipts) -> Option<Result<Vec<CompleteOutcome>>> {
+        let partition = &self.partition;
+        let entry = self.log.begin(format_args!(
+            "complete by a shortcut({partition}, {receipts:?})"
+        ));
+        entry.answer(self.inner.complete(receipts))
+    }
 }

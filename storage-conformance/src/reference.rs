@@ -3,6 +3,8 @@
 //! It shows that the suite and the model agree, and how a harness looks. It is no driver: every operation takes one lock
 //! and walks over everything, and nothing outlives the process.
 
+mod shortcut;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage_api::*;
 use storage_model::{Contents, Model};
 
+use self::shortcut::ReferenceShortcut;
 use crate::harness::{Claims, DriverInfo, Harness, Place, Spot};
 
 /// The model as a driver, in one of three kinds.
@@ -500,5 +503,11 @@ impl StorageBackend for ReferenceBackend {
     async fn close(&self) -> Result<()> {
         self.leave();
         Ok(())
+    }
+
+    fn shortcut(&self, partition: &PartitionId) -> Option<Arc<dyn Shortcut>> {
+        let info = self.look(|model| model.partition(partition)).ok()?;
+        let shortcut = ReferenceShortcut::new(self.kept.clone(), self.number, info);
+        Some(Arc::new(shortcut))
     }
 }

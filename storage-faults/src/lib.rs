@@ -3,7 +3,8 @@
 //! Code that works with a storage has paths that no healthy backend ever takes: the call that was refused, the call that
 //! applied but whose answer was lost, the call that does not come back. [`Faults`] stands around any backend and takes
 //! these paths when a test says so, one call at a time by a [script](Faults::script), or [at random](Faults::at_random) by
-//! a seed that repeats. Where it was told nothing it is the backend beneath it: it passes the conformance suite.
+//! a seed that repeats. Where it was told nothing it is the backend beneath it: it passes the conformance suite. It gives no
+//! [shortcut](storage_api::Shortcut), by which a call would pass the faults by.
 //!
 //! A worker that is not told that its completion applied must not do the work again:
 //!

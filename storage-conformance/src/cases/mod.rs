@@ -19,6 +19,7 @@ mod open_close;
 mod partitions;
 mod produce;
 mod restore;
+mod shortcut;
 mod signals;
 mod staged;
 mod time;
@@ -57,6 +58,7 @@ const AREAS: &[&[Case]] = &[
     limits::CASES,
     errors::CASES,
     signals::CASES,
+    shortcut::CASES,
     concurrency::items::CASES,
     concurrency::commits::CASES,
     concurrency::order::CASES,

@@ -52,7 +52,7 @@ pub(super) const CASES: &[Case] = cases![signals:
 ];
 
 /// The signal fires.
-async fn woken(env: &Env, signal: &mut Signal) {
+pub(super) async fn woken(env: &Env, signal: &mut Signal) {
     let patience = env.effort().signal_patience;
     let fired = tokio::time::timeout(patience, signal.fired()).await;
     assert!(

@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) lane: usize,
     pub(crate) request: Request,
     pub(crate) called: Tick,
+    /// Whether a shortcut gave its answer, which must be that of the call all the same.
+    pub(crate) is_short: bool,
     pub(crate) ending: Ending,
 }
 

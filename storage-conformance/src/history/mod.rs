@@ -15,6 +15,7 @@ mod shrink;
 mod state;
 #[cfg(test)]
 mod tests;
+mod ways;
 mod weak;
 mod words;
 

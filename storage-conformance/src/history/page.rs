@@ -71,8 +71,8 @@ pub(crate) fn page(title: &str, repeat: &str, finding: &Finding) -> String {
             "<div class=\"{class}\" style=\"grid-row:{row};grid-column:{}/{}\" title=\"{}\">{badge}<span class=\"verb\">{}</span><br>{}</div>",
             from + 1,
             to + 2,
-            escaped(&format!("{}\n→ {}", call.request.told(), call.end_told())),
-            escaped(&call.request.told()),
+            escaped(&format!("{}\n→ {}", call.told(), call.end_told())),
+            escaped(&call.told()),
             escaped(&format!("→ {}", call.end_told())),
         );
     }
@@ -120,7 +120,7 @@ pub(crate) fn text(finding: &Finding) -> String {
             "  {number:>3} task {} {:>4}–{ended:<4} {}\n{:28}→ {}",
             call.lane,
             call.called,
-            call.request.told(),
+            call.told(),
             "",
             call.end_told()
         );
@@ -131,7 +131,7 @@ pub(crate) fn text(finding: &Finding) -> String {
             text,
             "task {} {}\n  answered {}\n  there the model answers {}",
             call.lane,
-            call.request.told(),
+            call.told(),
             call.end_told(),
             told(instead)
         );
@@ -171,7 +171,7 @@ fn stuck(html: &mut String, finding: &Finding) {
             html,
             "<tr><td>{}</td><td>{}</td><td class=\"was\">{}</td><td>{}</td></tr>",
             call.lane,
-            escaped(&call.request.told()),
+            escaped(&call.told()),
             escaped(&call.end_told()),
             escaped(&told(instead))
         );
@@ -190,7 +190,7 @@ fn table(html: &mut String, finding: &Finding, number: &dyn Fn(usize) -> Option<
             call.called,
             call.ended()
                 .map_or_else(|| "never".to_owned(), |at| at.to_string()),
-            escaped(&call.request.told()),
+            escaped(&call.told()),
             escaped(&call.end_told())
         );
     }

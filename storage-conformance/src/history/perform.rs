@@ -10,6 +10,7 @@ use storage_api::StorageBackend;
 use super::call::{Call, Ending, Ticks};
 use super::choose::{Chooser, Known, Subject};
 use super::request::Request;
+use super::ways::Ways;
 
 /// How a history is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,7 @@ struct Lane {
     backend: Arc<dyn StorageBackend>,
     ticks: Arc<Ticks>,
     chooser: Chooser,
+    ways: Ways,
     manner: Manner,
     calls: Vec<Call>,
 }
@@ -62,6 +64,7 @@ pub(crate) async fn perform(
         backend: backend.clone(),
         ticks: ticks.clone(),
         chooser: Chooser::new(seed, manner.subject, number, known.clone()),
+        ways: Ways::new(seed, number),
         manner,
         calls: Vec::new(),
     };
@@ -119,11 +122,11 @@ impl Lane {
         if !is_staged {
             self.pause().await;
         }
-        let answer = request.send(&*self.backend).await;
+        let (answer, is_short) = self.ways.send(&request, &*self.backend).await;
         if !is_staged {
             self.pause().await;
         }
-        self.keep(request, called, |at| Ending::of(at, answer));
+        self.keep(request, called, is_short, |at| Ending::of(at, answer));
     }
 
     /// Polls a call that often and drops it, unless it has answered by then.
@@ -133,7 +136,7 @@ impl Lane {
             // Even one that answers at its first poll can be dropped before and after that.
             let mut call = pin!(async {
                 turn().await;
-                let answer = request.send(&*self.backend).await;
+                let answer = self.ways.send(&request, &*self.backend).await;
                 turn().await;
                 answer
             });
@@ -151,17 +154,25 @@ impl Lane {
             }
             answer
         };
-        self.keep(request, called, |at| match answer {
-            Some(answer) => Ending::of(at, answer),
+        let is_short = answer.as_ref().is_some_and(|(_, is_short)| *is_short);
+        self.keep(request, called, is_short, |at| match answer {
+            Some((answer, _)) => Ending::of(at, answer),
             None => Ending::Dropped(at),
         });
     }
 
-    fn keep(&mut self, request: Request, called: u64, ending: impl FnOnce(u64) -> Ending) {
+    fn keep(
+        &mut self,
+        request: Request,
+        called: u64,
+        is_short: bool,
+        ending: impl FnOnce(u64) -> Ending,
+    ) {
         let call = Call {
             lane: self.number,
             request,
             called,
+            is_short,
             ending: ending(self.ticks.next()),
         };
         self.chooser.learn(&call);

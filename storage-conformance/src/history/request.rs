@@ -5,8 +5,8 @@ use storage_api::{
     Floors, Holder, ItemEntry, ItemIds, Key, LeaseRequest, LeasedBatch, ListRequest, Maintained,
     MetadataEntry, Namespace, Page, PartitionConfig, PartitionId, PartitionInfo, PartitionStats,
     Produced, Purged, Receipts, ReleaseOutcome, ReleasedHolder, RestoreBatch, Result, Retries,
-    RetryOutcome, ReviveOutcome, ScanRequest, SealedBatch, States, StorageBackend, Timestamp,
-    UpdateOutcome, Version,
+    RetryOutcome, ReviveOutcome, ScanRequest, SealedBatch, Shortcut, States, StorageBackend,
+    Timestamp, UpdateOutcome, Version,
 };
 use storage_model::Model;
 
@@ -113,6 +113,24 @@ impl Request {
     /// Asks the driver.
     pub(crate) async fn send(&self, backend: &dyn StorageBackend) -> Result<Answer> {
         put!(self => backend.await)
+    }
+
+    /// The partition to which a shortcut could lead the call.
+    pub(crate) fn may_go_shortly(&self) -> Option<&PartitionId> {
+        match self {
+            Self::Produce(id, ..) | Self::Lease(id, ..) | Self::Complete(id, ..) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Asks the driver by a shortcut; `None` where that has no answer.
+    pub(crate) fn send_shortly(&self, shortcut: &dyn Shortcut) -> Option<Result<Answer>> {
+        Some(match self {
+            Self::Produce(_, batch) => shortcut.produce(batch)?.map(Answer::Produced),
+            Self::Lease(_, request) => shortcut.lease(request)?.map(|(batch, _)| leased(&batch)),
+            Self::Complete(_, receipts) => shortcut.complete(receipts)?.map(Answer::Completed),
+            _ => return None,
+        })
     }
 
     /// Asks the model, which changes as a driver would.

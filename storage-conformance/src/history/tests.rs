@@ -45,6 +45,7 @@ impl Script {
             lane,
             request,
             called,
+            is_short: false,
             ending,
         });
         self
@@ -559,6 +560,7 @@ const SEEN: &[&str] = &[
     "unavailable: cannot produce",
     "→ dropped",
     "; more",
+    " by a shortcut",
 ];
 
 #[tokio::test]
@@ -587,7 +589,7 @@ async fn histories_reach_every_outcome_and_calls_overlap() {
             texts.extend(
                 calls
                     .iter()
-                    .map(|call| format!("{} → {}", call.request.told(), call.end_told())),
+                    .map(|call| format!("{} → {}", call.told(), call.end_told())),
             );
         }
     }

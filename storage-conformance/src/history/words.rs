@@ -227,6 +227,12 @@ impl Answer {
 }
 
 impl Call {
+    /// What was asked, and by which way.
+    pub(crate) fn told(&self) -> String {
+        let way = if self.is_short { " by a shortcut" } else { "" };
+        format!("{}{way}", self.request.told())
+    }
+
     /// How it ended, in few words.
     pub(crate) fn end_told(&self) -> String {
         match &self.ending {

@@ -30,6 +30,8 @@ pub(crate) enum Action {
         partition: u8,
         now: i64,
         items: Vec<Item>,
+        #[serde(default, skip_serializing_if = "Way::is_long")]
+        way: Way,
     },
     Lease {
         partition: u8,
@@ -38,6 +40,8 @@ pub(crate) enum Action {
         max: u16,
         bytes_max: Option<u64>,
         holder: u64,
+        #[serde(default, skip_serializing_if = "Way::is_long")]
+        way: Way,
     },
     Extend {
         partition: u8,
@@ -56,6 +60,8 @@ pub(crate) enum Action {
     Complete {
         partition: u8,
         receipts: Vec<ReceiptPick>,
+        #[serde(default, skip_serializing_if = "Way::is_long")]
+        way: Way,
     },
     Retry {
         partition: u8,
@@ -127,6 +133,29 @@ pub(crate) enum Action {
     Reopen,
     /// Compares everything that can be seen.
     Compare,
+}
+
+/// How a call goes to the driver. One without shortcuts is always called the long way, and so is one whose shortcut has no
+/// answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) enum Way {
+    /// By the operation itself.
+    #[default]
+    Long,
+    /// By a shortcut that is asked for now, and kept.
+    Asked,
+    /// By one that was kept for a partition of that name, whatever has become of it since; asked for where none is kept.
+    Kept(Rank),
+}
+
+impl Way {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes the field by reference"
+    )]
+    fn is_long(&self) -> bool {
+        *self == Self::Long
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -317,9 +346,25 @@ pub(crate) enum StepPick {
 }
 
 impl Action {
-    /// The same action with one entry less in one of its lists, in every way there is: what shrinking tries.
+    /// The way of a call that may take one.
+    pub(crate) fn way_mut(&mut self) -> Option<&mut Way> {
+        match self {
+            Self::Produce { way, .. } | Self::Lease { way, .. } | Self::Complete { way, .. } => {
+                Some(way)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same action with one entry less in one of its lists, in every way there is, or without its shortcut: what shrinking
+    /// tries.
     pub(crate) fn thinner(&self) -> Vec<Self> {
         let mut all = Vec::new();
+        let mut plain = self.clone();
+        let way = plain.way_mut().map(std::mem::take);
+        if way.is_some_and(|way| !way.is_long()) {
+            all.push(plain);
+        }
         for which in 0.. {
             let mut index = 0;
             loop {
@@ -403,5 +448,32 @@ mod tests {
         // One check, one write, two steps, two ids.
         assert_eq!(commit.thinner().len(), 6);
         assert!(Action::Reopen.thinner().is_empty());
+    }
+
+    #[test]
+    fn a_call_by_a_shortcut_is_thinned_to_the_long_way_once() {
+        let by = |way| Action::Complete {
+            partition: 0,
+            receipts: Vec::new(),
+            way,
+        };
+
+        assert_eq!(by(Way::Asked).thinner(), [by(Way::Long)]);
+        assert_eq!(by(Way::Kept(3)).thinner(), [by(Way::Long)]);
+        assert!(by(Way::Long).thinner().is_empty());
+    }
+
+    #[test]
+    fn a_sequence_that_names_no_way_goes_the_long_one() {
+        let text = r#"{"Complete":{"partition":0,"receipts":[]}}"#;
+        let long: Action = serde_json::from_str(text).unwrap();
+
+        let complete = Action::Complete {
+            partition: 0,
+            receipts: Vec::new(),
+            way: Way::Long,
+        };
+        assert_eq!(long, complete);
+        assert_eq!(serde_json::to_string(&complete).unwrap(), text);
     }
 }

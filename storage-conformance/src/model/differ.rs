@@ -112,6 +112,7 @@ impl Drivers {
         for (index, world) in worlds.iter().enumerate() {
             let closed = world.driver.close().await;
             closed.map_err(|error| format!("{}: close is refused: {error}", self.name(index)))?;
+            self.as_the_model(index, world.shortcuts_have_ended())?;
         }
         Ok(())
     }

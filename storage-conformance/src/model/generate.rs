@@ -6,7 +6,7 @@ use storage_api::{DeadReason, Mode, State};
 
 use super::action::{
     Action, CheckPick, Config, Expected, IdPick, Item, KeyPick, Order, PositionPick, RangePick,
-    Rank, ReceiptPick, Restored, RestoredState, RetryPick, StartPick, StepPick, To, WritePick,
+    Rank, ReceiptPick, Restored, RestoredState, RetryPick, StartPick, StepPick, To, Way, WritePick,
 };
 
 /// How many partitions, namespaces and keys there are to choose from.
@@ -16,11 +16,7 @@ pub(super) const KEYS: u8 = 6;
 
 /// That many actions. The same seed gives the same actions, in every version of the suite's dependencies.
 pub(crate) fn actions(seed: u64, len: usize) -> Vec<Action> {
-    let mut dice = Dice {
-        random: ChaCha8Rng::seed_from_u64(seed),
-        clock: 0,
-        is_made: [false; PARTITIONS as usize],
-    };
+    let mut dice = Dice::new(seed, 0);
     let mut actions = Vec::with_capacity(len);
     // Most sequences begin with what the others need.
     for partition in 0..2 {
@@ -40,6 +36,11 @@ pub(crate) fn actions(seed: u64, len: usize) -> Vec<Action> {
     }
     while actions.len() < len {
         actions.push(dice.action());
+    }
+    // From a stream of its own: beside their ways the actions of a seed are what they were when there was one way only.
+    let mut ways = Dice::new(seed, 1);
+    for way in actions.iter_mut().filter_map(Action::way_mut) {
+        *way = ways.way();
     }
     actions
 }
@@ -62,6 +63,16 @@ struct Dice {
 }
 
 impl Dice {
+    fn new(seed: u64, stream: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(stream);
+        Self {
+            random,
+            clock: 0,
+            is_made: [false; PARTITIONS as usize],
+        }
+    }
+
     /// A number below `end`.
     fn below(&mut self, end: u32) -> u32 {
         // The bias of the remainder does not matter here.
@@ -137,6 +148,15 @@ impl Dice {
             1 => self.byte_below(3),
             2 => self.byte_below(8),
             _ => self.byte_below(60),
+        }
+    }
+
+    /// Half of the time a shortcut, mostly one that is kept: as a handle does, which asks once.
+    fn way(&mut self) -> Way {
+        match self.below(8) {
+            0..=3 => Way::Long,
+            4 => Way::Asked,
+            _ => Way::Kept(self.byte_below(3)),
         }
     }
 
@@ -325,6 +345,7 @@ impl Dice {
                 partition,
                 now,
                 items: self.items(now),
+                way: Way::Long,
             },
             22..=37 => Action::Lease {
                 partition,
@@ -333,6 +354,7 @@ impl Dice {
                 max: self.max(),
                 bytes_max: self.maybe(4, |dice| dice.of(&[0, 1, 12, 13, 60, u64::MAX])),
                 holder: self.holder(),
+                way: Way::Long,
             },
             38..=40 => Action::Extend {
                 partition,
@@ -351,6 +373,7 @@ impl Dice {
             46..=51 => Action::Complete {
                 partition,
                 receipts: self.receipts(),
+                way: Way::Long,
             },
             52..=59 => Action::Retry {
                 partition,
@@ -462,10 +485,37 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_actions_for_ever() {
-        let text = serde_json::to_string(&actions(1, 100)).unwrap();
+        let mut actions = actions(1, 100);
+        let sum = |actions: &[Action]| {
+            let text = serde_json::to_string(actions).unwrap();
+            crc32c::crc32c(text.as_bytes())
+        };
 
         // If this changes, every seed that somebody noted means something else: raise the level of the suite.
-        assert_eq!(crc32c::crc32c(text.as_bytes()), 3_209_995_065);
+        assert_eq!(sum(&actions), 2_043_099_191);
+        // The same, as a driver without shortcuts is called.
+        for way in actions.iter_mut().filter_map(Action::way_mut) {
+            *way = Way::Long;
+        }
+        assert_eq!(sum(&actions), 3_209_995_065);
+    }
+
+    #[test]
+    fn about_half_of_the_calls_that_can_go_by_a_shortcut_do() {
+        let mut calls = (0..50).flat_map(|seed| actions(seed, 100));
+        let ways: Vec<_> = calls
+            .by_ref()
+            .filter_map(|mut one| one.way_mut().copied())
+            .collect();
+
+        let times =
+            |is: fn(&Way) -> bool| ways.iter().filter(|way| is(way)).count() * 8 / ways.len();
+        assert!(
+            (3..=4).contains(&times(|way| *way == Way::Long)),
+            "{ways:?}"
+        );
+        assert!(times(|way| matches!(way, Way::Kept(_))) >= 2, "{ways:?}");
+        assert!(ways.contains(&Way::Asked), "{ways:?}");
     }
 
     #[test]

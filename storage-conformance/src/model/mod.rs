@@ -13,6 +13,7 @@ mod exchange;
 pub(crate) mod generate;
 mod numbers;
 mod restoring;
+mod shortcuts;
 mod shrink;
 mod world;
 
@@ -198,9 +199,11 @@ async fn attempt_all(
     if let Err(mismatch) = world.compare().await {
         return Err(failed(world, format!("at the end, {mismatch}")));
     }
-    match world.driver.close().await {
+    let closed = world.driver.close().await;
+    let closed = closed.map_err(|error| format!("close is refused: {error}"));
+    match closed.and_then(|()| world.shortcuts_have_ended()) {
         Ok(()) => Ok(()),
-        Err(error) => Err(failed(world, format!("close is refused: {error}"))),
+        Err(mismatch) => Err(failed(world, mismatch)),
     }
 }
 
@@ -294,6 +297,7 @@ mod tests {
         "unavailable: cannot commit",
         "invalid argument",
         "not found: cannot commit",
+        "by a shortcut:",
     ];
 
     /// The answers of the reference driver to some runs, one text a call.

@@ -15,6 +15,7 @@ use storage_model::Model;
 use super::action::{IdPick, Item, KeyPick, Rank, ReceiptPick};
 use super::generate::PARTITIONS;
 use super::numbers::{Mismatch, Pairs, ranked};
+use super::shortcuts::Kept;
 use crate::env::at;
 use crate::harness::Place;
 use crate::log::shortened;
@@ -30,6 +31,8 @@ pub(super) struct World {
     pub(super) place: Box<dyn Place>,
     pub(super) can_reopen: bool,
     pub(super) driver: Arc<dyn StorageBackend>,
+    /// Which opening of the place the driver is.
+    pub(super) opening: u64,
     pub(super) model: Model,
     pub(super) homes: Vec<Home>,
     pub(super) leases: Pairs<LeaseId>,
@@ -111,6 +114,8 @@ pub(super) struct Home {
     pub(super) receipts: Vec<(Receipt, Receipt)>,
     /// Positions that were restored, the same on both sides.
     pub(super) positions: Vec<Position>,
+    /// Shortcuts that the driver gave, wherever they lead by now.
+    pub(super) shortcuts: Vec<Kept>,
 }
 
 impl World {
@@ -126,11 +131,13 @@ impl World {
             id_last: 0,
             receipts: Vec::new(),
             positions: Vec::new(),
+            shortcuts: Vec::new(),
         });
         Self {
             place,
             can_reopen,
             driver,
+            opening: 0,
             model: Model::new(),
             homes: homes.into(),
             leases: Pairs::new("lease"),

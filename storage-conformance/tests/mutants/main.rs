@@ -47,6 +47,7 @@ mod persistent;
 mod produce;
 mod renamed;
 mod restore;
+mod shortcut;
 mod signals;
 mod time;
 
@@ -79,6 +80,7 @@ fn mutants() -> Vec<Mutant> {
         limits::mutants(),
         errors::mutants(),
         signals::mutants(),
+        shortcut::mutants(),
         concurrency::mutants(),
         dropped::mutants(),
         capability::mutants(),
