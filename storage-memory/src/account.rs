@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use storage_api::{Operation, PartitionId, Result, Timestamp};
 
+use crate::compaction::Work;
 use crate::demand::{Demand, PROMISE_BYTES, PROMISE_BYTES_FIRST};
 use crate::footprint::{shared_bytes, tree_bytes};
 use crate::home::Home;
@@ -49,7 +50,7 @@ impl Partition {
 
     /// What counts against the limit: everything that is taken, and what its items may take in the orders that they go
     /// through.
-    fn charge(&self) -> u64 {
+    pub(crate) fn charge(&self) -> u64 {
         let [records, slots, orders, leases, keys, notes] = self.bytes_by_kind();
         let promised = match self.sums.items() {
             0 => 0,
@@ -81,6 +82,9 @@ impl Partition {
         let charge = self.charge();
         self.budget.settle(self.charged, charge);
         self.charged = charge;
+        let slack = self.log.slack();
+        self.budget.settle_slack(self.slack, slack);
+        self.slack = slack;
     }
 
     /// Fails, where that is looked at, if more was taken than had been set aside.
@@ -106,6 +110,7 @@ impl Partition {
             return Ok(());
         }
         let budget = self.budget.clone();
+        let mut work = Work::where_memory_is_short();
         let mut is_trimmed = false;
         loop {
             let growth = demand(self).growth_max(self);
@@ -115,12 +120,7 @@ impl Partition {
             }
             if !is_trimmed {
                 is_trimmed = true;
-                // Whatever is moved, one segment at a time is opened before others are given up.
-                if self.reserve_last(budget.block_bytes_max()) {
-                    self.compact_all();
-                }
-                self.log.trim();
-                self.settle();
+                self.yield_memory(&mut work);
                 continue;
             }
             // Nothing is lost for a produce that would be refused all the same.
@@ -137,6 +137,20 @@ impl Partition {
             }
             is_trimmed = false;
         }
+    }
+
+    /// Gives back what no item needs, and compacts for that work.
+    pub(crate) fn yield_memory(&mut self, work: &mut Work) {
+        // What readers have let go of makes room for what is moved.
+        self.log.trim();
+        self.settle();
+        self.log.shrink();
+        self.compact(work);
+        match self.sums.items() {
+            0 => self.trim(),
+            _ => self.log.trim(),
+        }
+        self.settle();
     }
 
     /// Gives back the memory that is kept to be used again.

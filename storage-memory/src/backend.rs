@@ -16,7 +16,7 @@ use crate::home::Home;
 use crate::metadata::Metadata;
 use crate::numbers::Counter;
 use crate::partition::Partition;
-use crate::sync::{MappedRwLockReadGuard, RwLock, RwLockReadGuard, thread};
+use crate::sync::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard, thread};
 
 /// From this many items on a partition is dropped by a thread of its own, so that no caller waits for it.
 const DROPPED_IN_PLACE_ITEMS_MAX: u64 = 10_000;
@@ -44,7 +44,7 @@ pub struct MemoryBackend {
 
 /// Everything that an open backend holds.
 ///
-/// Locks are taken in this order: `opened`, `metadata`, partitions by id. None is held across an await.
+/// Locks are taken in this order: `opened`, `reclaimed`, `metadata`, partitions by id. None is held across an await.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) partitions: BTreeMap<PartitionId, Arc<Home>>,
@@ -54,6 +54,8 @@ pub(crate) struct Opened {
     /// No deleted partition gave out an id or position above this one, and every new one starts here (clause ITEM-2).
     pub(crate) floor: u64,
     pub(crate) budget: Arc<Budget>,
+    /// The partition that gave back last what it did not need.
+    pub(crate) reclaimed: Mutex<Option<PartitionId>>,
 }
 
 impl MemoryBackend {
@@ -84,6 +86,7 @@ impl MemoryBackend {
                 versions: Counter::above(0),
                 floor: 0,
                 budget: Arc::new(Budget::new(config.limit(), config.policy())),
+                reclaimed: Mutex::default(),
             })),
         }
     }
@@ -228,6 +231,7 @@ impl StorageBackend for MemoryBackend {
 pub(crate) fn discard(partition: Partition) {
     let items = partition.sums.items();
     let (budget, charged) = (partition.budget.clone(), partition.charged);
+    budget.settle_slack(partition.slack, 0);
     let Partition {
         log,
         slots,

@@ -24,6 +24,10 @@ pub(crate) struct Budget {
     is_pressed: AtomicBool,
     /// How often it became pressed, or no longer was.
     mark_changes: AtomicU64,
+    /// The bytes that logs take beyond what lives in them.
+    slack: AtomicU64,
+    /// What was left of it when nothing more of it was to be had.
+    slack_left: AtomicU64,
     pub(crate) rejected: AtomicU64,
     pub(crate) dropped: Dropped,
 }
@@ -44,6 +48,8 @@ impl Budget {
             taken: AtomicU64::new(0),
             is_pressed: AtomicBool::new(false),
             mark_changes: AtomicU64::new(0),
+            slack: AtomicU64::new(0),
+            slack_left: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             dropped: Dropped::default(),
         }
@@ -89,6 +95,31 @@ impl Budget {
                 taken.checked_add(bytes).filter(|sum| *sum <= limit)
             });
         reserved.is_ok()
+    }
+
+    /// The slack of a partition was `before` and is `after`.
+    pub(crate) fn settle_slack(&self, before: u64, after: u64) {
+        if before != after {
+            // Wraps around where it falls, and the sum is right.
+            let more = after.wrapping_sub(before);
+            self.slack.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether so many bytes may not be left, while other partitions take memory that they do not need.
+    pub(crate) fn wants_slack_back(&self, bytes: u64) -> bool {
+        if self.limit == u64::MAX || self.taken().saturating_add(bytes) <= self.soft_limit() {
+            return false;
+        }
+        let slack = self.slack.load(Ordering::Relaxed);
+        let left = self.slack_left.fetch_min(slack, Ordering::Relaxed);
+        slack >= left.min(slack) + self.block_bytes_max()
+    }
+
+    /// Every partition has given back what it could.
+    pub(crate) fn has_no_slack_left(&self) {
+        let slack = self.slack.load(Ordering::Relaxed);
+        self.slack_left.store(slack, Ordering::Relaxed);
     }
 
     /// Why there is no room for that many bytes, and what to do.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use storage_api::{
     CommitOutcome, CommitRequest, Committed, Error, ErrorKind, ItemId, Object, Operation,
-    PartitionId, Receipt, Refusal, Result, Step, StepFailure, Version,
+    PartitionId, Receipt, Refusal, Result, Step, StepFailure, Version, Write,
 };
 
 use crate::backend::Opened;
@@ -23,6 +23,8 @@ impl Opened {
     ///
     /// Of several refusals the first of these is given: a mode, a missing partition, a check, a receipt or id, capacity.
     pub(crate) fn commit(&self, request: &CommitRequest) -> Result<CommitOutcome> {
+        let (entries, bytes) = size(request);
+        self.reclaim_for(entries, bytes);
         let mut metadata = self.metadata.write();
         let mut locked = self.lock(request)?;
         if let Some(refusal) = failed_check(&metadata, request) {
@@ -135,6 +137,20 @@ impl Opened {
                 )
             })
     }
+}
+
+/// How many entries and items a commit stores, and their bytes.
+fn size(request: &CommitRequest) -> (usize, usize) {
+    let writes = request.writes().iter().map(|write| match write {
+        Write::Put { key, value, .. } => (1, key.len() + value.len()),
+        Write::Delete { .. } => (0, 0),
+    });
+    let steps = request.steps().iter().map(|step| match step {
+        Step::Produce { batch, .. } => (batch.len(), batch.buffer().len()),
+        Step::Complete { .. } | Step::Delete { .. } => (0, 0),
+    });
+    let add = |sum: (usize, usize), one: (usize, usize)| (sum.0 + one.0, sum.1 + one.1);
+    writes.chain(steps).fold((0, 0), add)
 }
 
 fn failed_check(metadata: &Metadata, request: &CommitRequest) -> Option<Refusal> {

@@ -1,52 +1,102 @@
 //! How the records of sparse segments are moved together, a little at a time.
 
+use storage_api::States;
+
 use crate::partition::Partition;
 
 /// How many sparse segments may wait for their last items to go. A queue that is worked off in order has one, or a few
 /// where several consumers hold large batches, and so never copies anything.
 const SPARSE_SEGMENTS_MAX: usize = 2;
-/// What one operation does for compaction at most: 512 looks at a slot, most of them a cache miss of 0.2 µs, and 64 KiB of
-/// copying make about 0.1 ms.
-const STEP_ITEMS_MAX: usize = 512;
-const STEP_BYTES_MAX: usize = 64 << 10;
+
+/// How much may be moved, and how many records looked at for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work {
+    looks: usize,
+    bytes: usize,
+}
+
+impl Work {
+    /// What one operation does for compaction at most: 512 looks at a slot, most of them a cache miss of 0.2 µs, and 64 KiB
+    /// of copying make about 0.1 ms.
+    const STEP: Self = Self {
+        looks: 512,
+        bytes: 64 << 10,
+    };
+    /// Everything there is.
+    pub(crate) const ALL: Self = Self {
+        looks: usize::MAX,
+        bytes: usize::MAX,
+    };
+
+    /// What one operation does that finds no memory left: as long as four steps.
+    pub(crate) const fn where_memory_is_short() -> Self {
+        Self {
+            looks: 4 * Self::STEP.looks,
+            bytes: 4 * Self::STEP.bytes,
+        }
+    }
+
+    /// Whether it is used up.
+    pub(crate) fn is_done(self) -> bool {
+        self.looks == 0 || self.bytes == 0
+    }
+}
 
 impl Partition {
     /// A bounded piece of work, if there is any.
     pub(crate) fn compact_step(&mut self) {
-        if !self.log.has_sparse(SPARSE_SEGMENTS_MAX) {
-            return;
-        }
-        // What is moved may open a segment. Where no memory is left for one, what is complete gives some back first.
-        let growth = self
-            .log
-            .growth_max(STEP_BYTES_MAX as u64, STEP_BYTES_MAX as u64);
-        if self.reserve_last(growth) {
-            self.compact(SPARSE_SEGMENTS_MAX, STEP_ITEMS_MAX, STEP_BYTES_MAX);
+        if self.log.has_sparse(SPARSE_SEGMENTS_MAX) {
+            self.compact_within(SPARSE_SEGMENTS_MAX, &mut { Work::STEP });
         }
     }
 
-    /// Compacts everything that is less than half full.
-    pub(crate) fn compact_all(&mut self) {
-        self.compact(0, usize::MAX, usize::MAX);
-    }
-
-    fn compact(&mut self, left: usize, items_max: usize, bytes_max: usize) {
-        let mut bytes = 0;
-        for _ in 0..items_max {
-            let Some((number, id)) = self.log.next_sparse(left) else {
-                return;
+    /// Compacts what is less than half full, up to so much work, and no more than memory is set aside for.
+    ///
+    /// A segment whose records have moved gives its memory back, unless readers hold it: where they do, one more is moved
+    /// at most.
+    pub(crate) fn compact(&mut self, work: &mut Work) {
+        let most = self.charge() + self.budget.block_bytes_max();
+        while self.log.has_sparse(0) && !work.is_done() && self.charge() <= most {
+            let before = *work;
+            let mut step = Work {
+                looks: before.looks.min(Work::STEP.looks),
+                bytes: before.bytes.min(Work::STEP.bytes),
             };
+            let of_step = step;
+            if !self.compact_within(0, &mut step) {
+                return;
+            }
+            work.looks -= of_step.looks - step.looks;
+            work.bytes -= of_step.bytes - step.bytes;
+            self.settle();
+        }
+    }
+
+    /// Does so much of the work as there is; `false` where no memory is left for it.
+    fn compact_within(&mut self, left: usize, work: &mut Work) -> bool {
+        // What is moved may open a segment. Where no memory is left for one, what is complete gives some back first.
+        let growth = self.log.growth_of_moves_max(work.looks, work.bytes);
+        if !self.reserve_last(growth) {
+            return false;
+        }
+        while !work.is_done() {
+            let Some((number, id)) = self.log.next_sparse(left) else {
+                return true;
+            };
+            work.looks -= 1;
             let slot = self.slots.get(id).copied();
+            if slot.is_none() {
+                let next = self.slots.first_id(States::ALL, id);
+                self.log.skip_sparse(number, next.unwrap_or(u64::MAX));
+            }
             // The item may have gone, or its id may have come back with another record.
             let Some(slot) = slot.filter(|slot| slot.place().segment == number) else {
                 continue;
             };
             let place = self.log.relocate(id, &slot);
             self.slots.update(id, |slot| slot.set_place(place));
-            bytes += slot.len();
-            if bytes >= bytes_max {
-                return;
-            }
+            work.bytes = work.bytes.saturating_sub(slot.len());
         }
+        true
     }
 }

@@ -45,6 +45,10 @@ impl Home {
 impl Shortcut for Home {
     fn produce(&self, batch: &SealedBatch) -> Option<Result<Produced>> {
         let mut partition = self.enter()?;
+        // The backend knows the other partitions.
+        if partition.budget.wants_reclaim(batch) {
+            return None;
+        }
         Some(partition.change(|partition| partition.produce(batch)))
     }
 

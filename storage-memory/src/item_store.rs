@@ -13,9 +13,10 @@ use crate::backend::MemoryBackend;
 #[async_trait]
 impl ItemStore for MemoryBackend {
     async fn produce(&self, id: &PartitionId, batch: SealedBatch) -> Result<Produced> {
-        self.change(Operation::Produce, id, |partition, _| {
-            partition.produce(&batch)
-        })
+        let opened = self.enter(Operation::Produce)?;
+        opened.reclaim_for(batch.len(), batch.buffer().len());
+        let mut partition = opened.partition(Operation::Produce, id)?.lock();
+        partition.change(|partition| partition.produce(&batch))
     }
 
     async fn lease(&self, id: &PartitionId, request: LeaseRequest) -> Result<LeasedBatch> {
@@ -103,8 +104,11 @@ impl ItemStore for MemoryBackend {
     }
 
     async fn restore(&self, id: &PartitionId, items: RestoreBatch, floors: Floors) -> Result<()> {
-        self.change(Operation::Restore, id, |partition, opened| {
-            partition.restore(items, &floors, &opened.leases, &opened.versions)
-        })
+        let bytes = items.iter().map(|item| item.record.view().as_bytes().len());
+        let opened = self.enter(Operation::Restore)?;
+        opened.reclaim_for(items.len(), bytes.sum());
+        let mut partition = opened.partition(Operation::Restore, id)?.lock();
+        partition
+            .change(|partition| partition.restore(items, &floors, &opened.leases, &opened.versions))
     }
 }

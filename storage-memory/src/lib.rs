@@ -50,6 +50,7 @@ mod partition;
 mod partition_store;
 mod produce;
 mod ready;
+mod reclaim;
 mod remove;
 mod report;
 mod restore;

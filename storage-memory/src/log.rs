@@ -135,14 +135,16 @@ impl Log {
         self.live_bytes -= bytes as u64;
         let segment = self.segment_mut(number);
         segment.release(bytes);
-        if !segment.is_sealed() {
-            return;
+        if segment.is_sealed() {
+            if segment.live() == 0 {
+                self.dissolve(number);
+            } else if segment.live() * 2 < segment.capacity() && !segment.is_sparse {
+                segment.is_sparse = true;
+                self.sparse.push_back(number);
+            }
         }
-        if segment.live() == 0 {
-            self.dissolve(number);
-        } else if segment.live() * 2 < segment.capacity() && !segment.is_sparse {
-            segment.is_sparse = true;
-            self.sparse.push_back(number);
+        if self.live_bytes == 0 {
+            self.give_spare_back();
         }
     }
 
@@ -312,6 +314,13 @@ impl Log {
         None
     }
 
+    /// No id from that one on, up to `until`, is that of an item: they are not asked for again, if a segment has them next.
+    pub(crate) fn skip_sparse(&mut self, number: u32, until: u64) {
+        if let Some(segment) = &mut self.segments[number as usize] {
+            segment.skip_ids(until);
+        }
+    }
+
     /// Copies a record to the end of the log. Its old place is released.
     pub(crate) fn relocate(&mut self, id: u64, slot: &Slot) -> Place {
         let created_at = self.created_at(slot);
@@ -323,15 +332,41 @@ impl Log {
         place
     }
 
+    fn give_spare_back(&mut self) {
+        for block in std::mem::take(&mut self.spare) {
+            self.block_bytes -= block.capacity() as u64;
+        }
+    }
+
+    /// The bytes of blocks that no record needs which lives.
+    pub(crate) fn slack(&self) -> u64 {
+        self.block_bytes - self.live_bytes
+    }
+
+    /// Writes no more into a segment that was opened for much more than lives now: what is in there goes to a smaller one,
+    /// with the next compaction.
+    pub(crate) fn shrink(&mut self) {
+        if let Some(number) = self.active
+            && self.segment(number).live() > 0
+            && self.segment(number).live() * 2 < self.segment(number).capacity()
+            && self.wanted_block_bytes(0, 0) < self.segment(number).capacity()
+        {
+            self.active = None;
+            self.seal(number);
+        }
+    }
+
+    /// How much compaction may grow while it moves that many records, of so many bytes and one more.
+    pub(crate) fn growth_of_moves_max(&self, items: usize, bytes: usize) -> u64 {
+        let largest = self.shared_record_bytes_max();
+        self.growth_max((bytes + largest) as u64, largest as u64) + Segment::id_bytes_max(items)
+    }
+
     /// Gives back the blocks that nobody needs.
     pub(crate) fn trim(&mut self) {
-        for block in std::mem::take(&mut self.spare) {
-            self.block_bytes -= block.capacity() as u64;
-        }
+        self.give_spare_back();
         self.take_back(usize::MAX);
-        for block in std::mem::take(&mut self.spare) {
-            self.block_bytes -= block.capacity() as u64;
-        }
+        self.give_spare_back();
         if let Some(number) = self.active
             && self.segment(number).live() == 0
         {

@@ -54,6 +54,8 @@ pub(crate) struct Partition {
     pub(crate) budget: Arc<Budget>,
     /// What the budget was told that this partition takes.
     pub(crate) charged: u64,
+    /// What the budget was told that its log takes beyond what lives.
+    pub(crate) slack: u64,
     /// Whether it was deleted or its backend closed. Only who came by a [shortcut](crate::home) ever sees that.
     pub(crate) has_gone: bool,
 }
@@ -77,6 +79,7 @@ impl Partition {
             info,
             log: Log::new(budget.block_bytes_max()),
             charged: 0,
+            slack: 0,
             has_gone: false,
             numbers,
             budget,

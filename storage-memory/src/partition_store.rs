@@ -24,6 +24,8 @@ impl PartitionStore for MemoryBackend {
         id: &PartitionId,
         config: PartitionConfig,
     ) -> Result<PartitionInfo> {
+        let own = usize::try_from(own_bytes(id)).unwrap_or(usize::MAX);
+        self.enter(Operation::CreatePartition)?.reclaim_for(0, own);
         self.alone(Operation::CreatePartition, |opened| {
             let Entry::Vacant(vacant) = opened.partitions.entry(id.clone()) else {
                 return Err(Error::new(

@@ -3,6 +3,7 @@
 use storage_api::{Operation, Result};
 
 use crate::backend::MemoryBackend;
+use crate::compaction::Work;
 use crate::sync::atomic::Ordering;
 
 /// The memory of a backend at a moment.
@@ -111,7 +112,7 @@ impl MemoryBackend {
         let opened = self.enter(Operation::Usage)?;
         for partition in opened.partitions.values() {
             let mut partition = partition.lock();
-            partition.compact_all();
+            partition.yield_memory(&mut { Work::ALL });
             partition.trim();
             partition.settle();
         }

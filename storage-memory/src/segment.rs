@@ -36,6 +36,8 @@ pub(crate) struct Segment {
     live: usize,
     /// The ids of the records, so that compaction finds their slots.
     ids: Vec<IdRun>,
+    /// How many runs of ids were taken, all of each.
+    ids_taken: usize,
     /// The creation of the first record, in microseconds.
     created_at: i64,
     /// Nothing more is written.
@@ -61,6 +63,7 @@ impl Segment {
             open_start: 0,
             live: 0,
             ids: Vec::new(),
+            ids_taken: 0,
             created_at,
             is_sealed: false,
             is_sparse: false,
@@ -83,15 +86,28 @@ impl Segment {
         self.is_sealed
     }
 
-    /// Takes an id whose record was appended here, the last one first.
+    /// Takes an id whose record was appended here, in the order in which they were: neighbours stay neighbours.
     pub(crate) fn take_id(&mut self) -> Option<u64> {
-        let run = self.ids.last_mut()?;
+        let run = self.ids.get_mut(self.ids_taken)?;
+        let id = run.first;
+        run.first += 1;
         run.len -= 1;
-        let id = run.first + run.len;
         if run.len == 0 {
-            self.ids.pop();
+            self.ids_taken += 1;
         }
         Some(id)
+    }
+
+    /// Takes what stands before that id in the run that is taken from.
+    pub(crate) fn skip_ids(&mut self, until: u64) {
+        if let Some(run) = self.ids.get_mut(self.ids_taken) {
+            let skipped = until.saturating_sub(run.first).min(run.len);
+            run.first += skipped;
+            run.len -= skipped;
+            if run.len == 0 {
+                self.ids_taken += 1;
+            }
+        }
     }
 
     pub(crate) fn has_room_for(&self, len: usize) -> bool {
@@ -190,6 +206,11 @@ impl Segment {
     /// The bytes of what describes the block.
     pub(crate) fn index_bytes(&self) -> u64 {
         vec_bytes::<Run>(self.runs.capacity()) + vec_bytes::<IdRun>(self.ids.capacity())
+    }
+
+    /// What that many ids more take at most in the list of a segment, beyond as much as it takes already.
+    pub(crate) fn id_bytes_max(ids: usize) -> u64 {
+        vec_bytes::<IdRun>(2 * ids)
     }
 
     fn run_of(&self, offset: usize) -> &Run {

@@ -253,6 +253,62 @@ fn whatever_is_done_to_the_items_of_a_full_backend_it_works_and_stays_within_the
 }
 
 #[test]
+fn compaction_beside_readers_who_hold_everything_stays_within_the_limit() {
+    for gives_back in [false, true] {
+        let backend = backend(LIMIT, Overflow::Reject);
+        let home = home(0);
+        while produce(&backend, &home, 1, 10_000).is_ok() {}
+        let held = lease(&backend, &home, 10_000);
+        let done_with = held.receipts().into_iter().enumerate();
+        let done_with = done_with.filter_map(|(index, one)| (index % 3 > 0).then_some(one));
+        done(backend.complete(&home, Receipts::collect(done_with).unwrap())).unwrap();
+        assert_within(&backend, LIMIT);
+
+        match gives_back {
+            true => backend.trim().unwrap(),
+            false => drop(produce(&backend, &home, 1, 10_000)),
+        }
+
+        assert_within(&backend, LIMIT);
+        assert!(held.iter().all(|item| item.payload() == [7; 10_000]));
+        drop(held);
+        backend.trim().unwrap();
+        let records = backend.report().unwrap().bytes[0].1;
+        assert!(records < LIMIT / 2, "{records} bytes for a third of it");
+    }
+}
+
+#[test]
+fn what_other_partitions_keep_and_do_not_need_is_given_back_before_anything_is_refused() {
+    for left in [0, 1] {
+        let backend = backend(64 << 20, Overflow::Reject);
+        for number in 1..=200 {
+            done(backend.create_partition(&home(number), PartitionConfig::default())).unwrap();
+
+            for _ in 0..3 {
+                produce(&backend, &home(number), 4000, 100).unwrap();
+            }
+            loop {
+                let mut receipts = lease(&backend, &home(number), 1000).receipts();
+                if receipts.is_empty() {
+                    break;
+                }
+                if receipts.len() < 1000 || receipts[0].item.get() > 11_000 {
+                    receipts = receipts
+                        .into_iter()
+                        .skip(left)
+                        .collect::<Vec<_>>()
+                        .try_into()
+                        .unwrap();
+                }
+                done(backend.complete(&home(number), receipts)).unwrap();
+            }
+        }
+        assert_within(&backend, 64 << 20);
+    }
+}
+
+#[test]
 fn a_note_for_which_no_memory_is_left_is_not_kept_and_the_retry_applies() {
     let backend = backend(1 << 20, Overflow::Reject);
     let home = home(0);
