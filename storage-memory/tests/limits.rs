@@ -308,6 +308,85 @@ fn what_other_partitions_keep_and_do_not_need_is_given_back_before_anything_is_r
     }
 }
 
+/// Numbers that look drawn, and are the same for a seed each time.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % end
+    }
+}
+
+#[test]
+fn whatever_comes_in_whatever_order_stays_within_the_limit() {
+    for seed in 1..=40 {
+        let mut draw = Draw(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let limit = 1 << (19 + draw.below(4));
+        let policies = [
+            Overflow::Reject,
+            Overflow::DropOldest,
+            Overflow::DropLowestPriority,
+        ];
+        let backend = backend(limit, policies[draw.below(3)]);
+        for number in 1..4 {
+            done(backend.create_partition(&home(number), PartitionConfig::default())).unwrap();
+        }
+        let lens = [0, 30, 300, 3000, 30_000];
+        let mut leased: Vec<(PartitionId, Vec<Receipt>)> = Vec::new();
+        let mut held = Vec::new();
+        for _ in 0..600 {
+            let home = home(draw.below(4) as u32);
+            match draw.below(12) {
+                0..=4 => {
+                    let len = lens[draw.below(5)];
+                    let items = 1 + draw.below(1 + 60_000 / (len + 60));
+                    let _ = produce(&backend, &home, items, len);
+                }
+                5..=6 => {
+                    let batch = lease(&backend, &home, 1 + draw.below(400));
+                    leased.push((home, batch.receipts().into_vec()));
+                    held.push(batch);
+                }
+                7..=9 if !leased.is_empty() => {
+                    let index = draw.below(leased.len());
+                    let (home, receipts) = &mut leased[index];
+                    let step = 1 + draw.below(3);
+                    let (some, rest) = (receipts.iter().step_by(step), receipts.iter().enumerate());
+                    let some = Receipts::collect(some.copied()).unwrap();
+                    let rest = rest
+                        .filter(|(index, _)| index % step > 0)
+                        .map(|(_, one)| *one);
+                    match draw.below(3) {
+                        0 => drop(done(backend.release(home, some)).unwrap()),
+                        1 => {
+                            let note = "n".repeat(draw.below(1024));
+                            let retry = |one: &Receipt| {
+                                Retry::new(*one, RetryTo::Dead)
+                                    .with_note(note.as_str())
+                                    .unwrap()
+                            };
+                            let retries = Retries::collect(some.iter().map(retry)).unwrap();
+                            drop(done(backend.retry(home, NOW, retries)).unwrap());
+                        }
+                        _ => drop(done(backend.complete(home, some)).unwrap()),
+                    }
+                    *receipts = rest.collect();
+                }
+                10 if !held.is_empty() => drop(held.swap_remove(draw.below(held.len()))),
+                _ if draw.below(10) == 0 => backend.trim().unwrap(),
+                _ => {
+                    let count = Count::new(1 + draw.below(500)).unwrap();
+                    done(backend.clear(&home, State::Dead.into(), count)).unwrap();
+                }
+            }
+            assert_within(&backend, limit);
+        }
+    }
+}
+
 #[test]
 fn a_note_for_which_no_memory_is_left_is_not_kept_and_the_retry_applies() {
     let backend = backend(1 << 20, Overflow::Reject);
