@@ -74,7 +74,9 @@ impl<E: OrderedKv> Work<'_, E> {
         held.truncate(items_max.get());
         self.fetch(held.iter().copied())?;
         for id in &held {
-            self.indexed(*id)?;
+            if self.indexed(*id)?.holder() != Some(holder) {
+                return Err(self.elsewhere(*id).into());
+            }
             self.give_back(*id);
         }
         Ok(ReleasedHolder {
@@ -188,7 +190,9 @@ impl<E: OrderedKv> Work<'_, E> {
         let ids = self.ids_in(states, 0, items_max.get())?;
         self.fetch(ids.iter().copied())?;
         for id in &ids {
-            self.indexed(*id)?;
+            if !states.contains(self.indexed(*id)?.state()) {
+                return Err(self.elsewhere(*id).into());
+            }
             self.remove(*id)?;
         }
         let stats = self.counters.stats();

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use storage_api::limits::BATCH_BYTES_MAX;
 use storage_api::{
-    Cursor, Direction, ItemEntry, ItemIds, ItemPoint, ListRequest, Listing, Page, Position, Record,
-    Start, State, States, Timestamp,
+    Cursor, Direction, ItemEntry, ItemIds, ItemPoint, ItemState, ListRequest, Listing, Page,
+    Position, Record, Start, State, States, Timestamp,
 };
 
 use crate::engine::{KvResult, OrderedKv, Span};
@@ -86,6 +86,7 @@ impl<E: OrderedKv> Work<'_, E> {
             self.fetch(chunk.iter().take(records.len()).copied())?;
             for (id, record) in chunk.into_iter().zip(records) {
                 answer.push(match record {
+                    None if self.item(id).is_some() => return Err(self.missing(id).into()),
                     None => None,
                     Some(record) => Some(self.indexed(id)?.entry(item_id(id), record)),
                 });
@@ -123,19 +124,19 @@ impl<E: OrderedKv> Work<'_, E> {
             Listing::ById(states) => {
                 let ids = self.ids_in(states, first_id, items_max + 1)?;
                 let points = ids.into_iter().map(|id| (ItemPoint::Id(item_id(id)), id));
-                self.fill(&points.collect::<Vec<_>>(), want, &mut page)?;
+                self.fill(listing, &points.collect::<Vec<_>>(), want, &mut page)?;
             }
             Listing::Ready => {
                 let points = self.ready_points(after, items_max + 1)?;
-                self.fill(&points, want, &mut page)?;
+                self.fill(listing, &points, want, &mut page)?;
             }
             Listing::Scheduled => {
                 let points = self.due_points(DueKind::Scheduled, after, items_max + 1)?;
-                self.fill(&points, want, &mut page)?;
+                self.fill(listing, &points, want, &mut page)?;
             }
             Listing::Leased => {
                 let points = self.due_points(DueKind::Leased, after, items_max + 1)?;
-                self.fill(&points, want, &mut page)?;
+                self.fill(listing, &points, want, &mut page)?;
             }
         }
         let last = page.items.last().map(|(point, _)| *point);
@@ -245,15 +246,37 @@ impl<E: OrderedKv> Work<'_, E> {
         Ok(points)
     }
 
+    /// Fails unless the item stands at that point of the listing.
+    fn expect_point(&self, listing: Listing, point: ItemPoint, id: u64) -> KvResult<()> {
+        let item = self.indexed(id)?;
+        let is_there = match (listing, point) {
+            (Listing::ById(states), _) => states.contains(item.state()),
+            (_, ItemPoint::Ready(priority, position)) => {
+                item.head.priority == priority && item.state == ItemState::Ready { position }
+            }
+            (Listing::Leased, ItemPoint::Due(at, _)) => item.due() == Some((DueKind::Leased, at)),
+            (_, ItemPoint::Due(at, _)) => item.due() == Some((DueKind::Scheduled, at)),
+            (_, ItemPoint::Id(_)) => true,
+        };
+        match is_there {
+            true => Ok(()),
+            false => Err(self.elsewhere(id)),
+        }
+    }
+
     /// Fills a page with the items at those points.
     fn fill(
         &mut self,
+        listing: Listing,
         points: &[(ItemPoint, u64)],
         want: Want,
         page: &mut Filling,
     ) -> KvResult<()> {
         for chunk in points.chunks(CHUNK_ITEMS) {
             self.fetch(chunk.iter().map(|(_, id)| *id))?;
+            for (point, id) in chunk {
+                self.expect_point(listing, *point, *id)?;
+            }
             let mut ids = Vec::with_capacity(chunk.len());
             let before = page.items.len();
             // How many fit is known before a payload is read.
@@ -326,6 +349,8 @@ impl<E: OrderedKv> Work<'_, E> {
         let mut next = Some(first_id);
         while let Some(from) = next {
             let chunk = self.read_chunk(from, want)?;
+            let items = chunk.items.iter().map(|(id, item, _)| (*id, item));
+            self.expect_fresh(items.filter(|(_, item)| item.is_fresh))?;
             for (id, item, record) in chunk.items {
                 if states.contains(item.state()) && show(id, item, record).is_break() {
                     return Ok(());

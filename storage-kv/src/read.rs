@@ -3,19 +3,22 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use storage_api::{Direction, Record};
+use storage_api::{Direction, ItemState, Record};
 
-use crate::engine::{KvResult, OrderedKv, Span};
+use crate::engine::{KvError, KvResult, OrderedKv, Span};
 use crate::item::{BODY_HEAD_BYTES, Item, split_body};
 use crate::keys;
 use crate::keyspace::Keyspace;
 use crate::store::damaged;
 use crate::touched::One;
-use crate::work::Work;
+use crate::work::{ReadyRow, Work};
 
 /// Ids that lie closer together than this are read in one scan, and what lies between is passed over: a step of a scan
 /// costs a small part of a search from the root.
 const GAP_MAX: u64 = 8;
+
+/// Where a ready item stands, and its id: priority, position, id.
+type Place = (u8, u64, u64);
 
 /// How much of a record is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +86,65 @@ impl<E: OrderedKv> Work<'_, E> {
             Ok(())
         })?;
         Ok(items)
+    }
+
+    /// Fails unless those items stand where items do that were never changed: without its state row any other item would look
+    /// like one.
+    pub(crate) fn expect_fresh<'i>(
+        &self,
+        items: impl Iterator<Item = (u64, &'i Item)>,
+    ) -> KvResult<()> {
+        let mut places = Vec::new();
+        for (id, item) in items {
+            match item.state {
+                ItemState::Ready { position } => {
+                    places.push((item.head.priority, position.get(), id));
+                }
+                _ if self.has_due_row(id, item)? => {}
+                _ => return Err(self.without_state(id)),
+            }
+        }
+        places.sort_unstable();
+        let are_near = |a: &Place, b: &Place| a.0 == b.0 && b.1 - a.1 <= GAP_MAX;
+        places
+            .chunk_by(are_near)
+            .try_for_each(|run| self.expect_ready(run))
+    }
+
+    /// The same of ready items of one priority that stand close together.
+    fn expect_ready(&self, run: &[Place]) -> KvResult<()> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            return Ok(());
+        };
+        let from = keys::ready(self.part(), first.0, first.1);
+        let to = keys::ready(self.part(), last.0, last.1.saturating_add(1));
+        let mut wanted = run.iter().peekable();
+        self.store.scan(
+            Keyspace::Ready,
+            Span::new(&from, &to),
+            Direction::Forward,
+            |key, row| {
+                let found = keys::place_of(key).zip(ReadyRow::decode(row));
+                let ((_, position), row) =
+                    found.ok_or_else(|| damaged(Keyspace::Ready, key, "it does not decode"))?;
+                if let Some((_, _, id)) = wanted.next_if(|place| place.1 <= position)
+                    && (row.id != *id || !row.is_fresh)
+                {
+                    return Err(self.without_state(*id));
+                }
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        match wanted.next() {
+            None => Ok(()),
+            Some((_, _, id)) => Err(self.without_state(*id)),
+        }
+    }
+
+    /// The damage of an item that has changed and has no state row.
+    fn without_state(&self, id: u64) -> KvError {
+        let key = keys::item(self.part(), id);
+        damaged(Keyspace::States, &key, "it is missing")
     }
 
     pub(crate) fn decode_state(&self, id: u64, row: &[u8]) -> KvResult<Item> {

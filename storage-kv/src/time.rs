@@ -57,7 +57,9 @@ impl<E: OrderedKv> Work<'_, E> {
         let left = due.split_off(handled);
         self.reserve(0, handled)?;
         let of_items = due.iter().filter(|due| due.kind != DueKind::Key);
-        self.fetch(of_items.map(|due| due.id).collect::<Vec<_>>())?;
+        let ids: Vec<u64> = of_items.map(|due| due.id).collect();
+        // The due row of a scheduled item was read just now.
+        self.fetch_if(ids, |item| item.state() != State::Scheduled)?;
         for due in due {
             if due.kind == DueKind::Key {
                 self.free_key(due.key, due.id, due.at);

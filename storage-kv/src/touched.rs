@@ -39,6 +39,11 @@ impl One {
         }
     }
 
+    /// What was read of it, and of which id.
+    pub(crate) fn as_read(&self) -> Option<(u64, &Item)> {
+        Some((self.id, self.now.as_ref()?))
+    }
+
     /// Notes what was read of it later.
     pub(crate) fn found(&mut self, item: Item) {
         self.now = Some(item);

@@ -23,7 +23,7 @@ use crate::keyspace::Keyspace;
 use crate::numbers::{NumberFloors, Numbers};
 use crate::partition::{Partition, PartitionState};
 use crate::store::{Level, Rows, Store, damaged};
-use crate::touched::{Changed, Touched};
+use crate::touched::{Changed, One, Touched};
 
 /// About what the index rows of an item take in one step: two or three of them.
 const ROW_BYTES: usize = 128;
@@ -147,6 +147,15 @@ impl<'a, E: OrderedKv> Work<'a, E> {
 
     /// Reads the items of those ids, as far as that has not been done.
     pub(crate) fn fetch(&mut self, ids: impl IntoIterator<Item = u64>) -> KvResult<()> {
+        self.fetch_if(ids, |_| true)
+    }
+
+    /// The same; of those without a state row, the ones that are asked for must stand where new items do.
+    pub(crate) fn fetch_if(
+        &mut self,
+        ids: impl IntoIterator<Item = u64>,
+        is_proven: impl Fn(&Item) -> bool,
+    ) -> KvResult<()> {
         let mut unknown: Vec<u64> = ids.into_iter().collect();
         if !unknown.is_sorted_by(|a, b| a < b) {
             unknown.sort_unstable();
@@ -156,6 +165,8 @@ impl<'a, E: OrderedKv> Work<'a, E> {
             unknown.retain(|id| self.items.find(*id).is_none());
         }
         let read = self.read_items(&unknown)?;
+        let fresh = read.iter().filter_map(One::as_read);
+        self.expect_fresh(fresh.filter(|(_, item)| item.is_fresh && is_proven(item)))?;
         self.items.add(read);
         Ok(())
     }
@@ -174,6 +185,12 @@ impl<'a, E: OrderedKv> Work<'a, E> {
     pub(crate) fn missing(&self, id: u64) -> KvError {
         let key = keys::item(self.part(), id);
         damaged(Keyspace::Bodies, &key, "it is missing")
+    }
+
+    /// The damage of an index row whose item is not where it says.
+    pub(crate) fn elsewhere(&self, id: u64) -> KvError {
+        let key = keys::item(self.part(), id);
+        damaged(Keyspace::States, &key, "it is not what an index says")
     }
 
     /// The dedup key of an item that has one, from its body.

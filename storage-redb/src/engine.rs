@@ -198,8 +198,8 @@ fn make_file(directory: &Path, cache_bytes: usize, faults: &Faults) -> KvResult<
 /// fit is damage. Nothing is written.
 ///
 /// A file that was not closed is repaired by redb, which compares all of them and goes back to the commit before if the
-/// last one is not whole. In a large one that was closed, damage to a page is told when a row of it is read, and rows that
-/// cannot be found are told by `verify`.
+/// last one is not whole. In a large one that was closed, damage to a page is told when a row of it is read or missed by
+/// another; items of which no row can be found are told by `verify`.
 fn check_file(path: &Path) -> KvResult<()> {
     let file = FaultyFile {
         file: fs::File::open(path).map_err(|error| translate_io("opening the file", error))?,

@@ -25,8 +25,10 @@
 //! - After the process was killed the next opening walks the whole file once: that is redb's repair.
 //! - Space is given back by compacting the file once less than a quarter of it is in use: five seconds after the last write,
 //!   or at once if the file is larger than 64 MiB. Meanwhile operations wait; it takes as long as copying what is in use.
-//! - Rows carry checksums of their own, so that a damaged one is told and not shown. The checksums of redb's pages are
-//!   compared at the opening of a file of up to 16 MiB, and by redb's repair, not at every opening of a large one.
+//! - Rows carry checksums of their own, and an item is shown only where its rows fit each other, so that damage is told and
+//!   not shown. The checksums of redb's pages are compared at the opening of a file of up to 16 MiB, and by redb's repair, not
+//!   at every opening of a large one: there a damaged page may hide rows, and items that all of their rows are hidden of are
+//!   missed by [`verify`](storage_api::Verify) alone.
 
 mod backend;
 mod config;

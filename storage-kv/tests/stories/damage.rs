@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use storage_api::{
-    CommitRequest, Count, Durability, ErrorKind, ItemBatch, ItemStore, Key, KeyRange, LeaseRequest,
-    ListRequest, MetadataStore, Namespace, NewItem, PartitionConfig, PartitionStore, Result,
-    Retries, Retry, RetryTo, ScanRequest, States, StorageBackend, Value,
+    CommitRequest, Count, Durability, ErrorKind, ItemBatch, ItemId, ItemIds, ItemStore, Key,
+    KeyRange, LeaseRequest, ListRequest, MetadataStore, Namespace, NewItem, PartitionConfig,
+    PartitionStore, Result, Retries, Retry, RetryTo, ScanRequest, State, States, StorageBackend,
+    Value,
 };
 use storage_kv::{Keyspace, KvBackend, KvOptions, OrderedKv, Overlay, SimDisk, SimKv};
 
@@ -81,8 +82,14 @@ async fn furnished_as<E: Form>() -> SimDisk {
 /// Everything that can be seen, or why not.
 async fn look(backend: &KvBackend<SimKv>) -> Result<String> {
     let mut seen = Vec::new();
+    let ids = (1..=8).map(|id| ItemId::new(id).unwrap());
+    let ids = ItemIds::collect(ids).unwrap();
+    let items = backend.get_items(&home(), ids, true).await?;
+    seen.push(format!("{items:?}"));
     for listing in [
         ListRequest::by_id(States::ALL),
+        ListRequest::by_id(State::Dead),
+        ListRequest::by_id(State::Leased),
         ListRequest::ready(),
         ListRequest::scheduled(),
         ListRequest::leased(),
@@ -180,6 +187,47 @@ async fn a_row_that_is_gone_is_told<E: Form>() {
         let key = key.escape_ascii();
         assert!(!told.is_empty(), "nobody misses row {key} of {space}");
     }
+}
+
+/// An engine that does not find a row again says nothing of it.
+#[tokio::test]
+async fn an_item_whose_state_is_gone_is_not_taken_for_a_new_one() {
+    let rows = furnished().await.rows();
+    let states = rows
+        .iter()
+        .filter(|(space, _, _)| *space == Keyspace::States);
+    let looks = [
+        ListRequest::by_id(States::ALL),
+        ListRequest::by_id(State::Dead),
+        ListRequest::by_id(State::Ready),
+        ListRequest::leased(),
+    ];
+    let mut told = [0; 6];
+    for (space, key, _) in states {
+        let disk = furnished().await;
+        disk.tamper(*space, key, None);
+        let backend = open(&disk).unwrap();
+        let id = u64::from_be_bytes(*key.last_chunk().unwrap());
+        let id = ItemId::new(id).unwrap();
+
+        let mut found = Vec::new();
+        for look in looks.clone() {
+            found.push(backend.list_items(&home(), look).await.map(drop));
+        }
+        let got = backend.get_items(&home(), ItemIds::one(id), false).await;
+        found.push(got.map(drop));
+        let now = at(400);
+        found.push(backend.maintain(&home(), now, Count::MAX).await.map(drop));
+
+        for (told, found) in told.iter_mut().zip(found) {
+            if let Err(error) = found {
+                assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+                *told += 1;
+            }
+        }
+    }
+    // One is dead, three are leased, and whoever meets one of them says so.
+    assert_eq!(told, [4, 1, 4, 3, 4, 3]);
 }
 
 #[tokio::test]
