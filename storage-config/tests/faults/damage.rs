@@ -1,17 +1,26 @@
 //! Bytes that are not what was written: told, never shown.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::io::{BufRead as _, Read as _};
+use std::path::{Path, PathBuf};
 
-use storage_api::ErrorKind;
+use storage_api::{ErrorKind, Storage};
 
 use crate::Story;
-use crate::scene::{Scene, files, look, run};
+use crate::processes::{say, start};
+use crate::scene::{LEASE, Scene, files, home_in, look, payload, produce, run};
 
-pub(crate) const ALL: &[(&str, Story)] = &[(
-    "damage_of_any_file_is_told_or_without_effect",
-    damage_of_any_file_is_told_or_without_effect,
-)];
+pub(crate) const ALL: &[(&str, Story)] = &[
+    (
+        "damage_of_any_file_is_told_or_without_effect",
+        damage_of_any_file_is_told_or_without_effect,
+    ),
+    (
+        "damage_of_a_killed_place_is_told_or_passes_for_an_earlier_moment",
+        damage_of_a_killed_place_is_told_or_passes_for_an_earlier_moment,
+    ),
+];
 
 /// What is done to a file.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +29,7 @@ enum Damage {
     Halved,
     OneByteShorter,
     Flipped { eighths: usize },
+    FlippedAt { at: usize },
 }
 
 impl Damage {
@@ -39,6 +49,7 @@ impl Damage {
             Self::Halved => bytes.truncate(whole.len() / 2),
             Self::OneByteShorter => bytes.truncate(whole.len() - 1),
             Self::Flipped { eighths } => bytes[whole.len() * eighths / 8] ^= 0x10,
+            Self::FlippedAt { at } => bytes[at] ^= 0x10,
         }
         bytes
     }
@@ -83,8 +94,100 @@ fn damage_of_any_file_is_told_or_without_effect(driver: &str) {
     assert!(told > 0, "nothing was damaged");
 }
 
+const MOMENT: &str = "moment";
+const GROWN: &str = "grown";
+/// Items of a place that grows.
+const ITEMS: u64 = 6;
+const ITEM_BYTES: usize = 3000;
+
+/// Opens the place and works in it; says what is to be seen after each operation. Then it waits to be killed.
+pub(crate) fn grow(scene: &Scene) {
+    run(async {
+        let storage = scene.open().await;
+        let say_moment = async || say(&format!("{MOMENT} {}", moment(&storage).await.unwrap()));
+        say_moment().await;
+        let home = home_in(&storage).await;
+        for number in 0..ITEMS {
+            say_moment().await;
+            produce(&home, number, ITEM_BYTES).await.unwrap();
+            say_moment().await;
+            let leased = home.lease(1, LEASE).await.unwrap().receipts();
+            say_moment().await;
+            if number % 2 == 0 {
+                home.complete(leased).await.unwrap();
+            }
+        }
+        say_moment().await;
+        say(GROWN);
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    });
+}
+
+/// Where a killed process stopped writing, an engine cannot tell damage from what the kill cut off: it may go back to a moment
+/// that there was, and shows nothing else.
+fn damage_of_a_killed_place_is_told_or_passes_for_an_earlier_moment(driver: &str) {
+    const FLIPS: usize = 48;
+    let scene = Scene::new(driver);
+    let (mut child, says) = start("grow", driver, &scene);
+    let said = says.lines().map(Result::unwrap);
+    let moments: Vec<_> = said.take_while(|line| line != GROWN).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let whole = files(&scene.place());
+    let last = payload(ITEMS - 1, ITEM_BYTES);
+    let holds_items = |bytes: &[u8]| bytes.windows(64).any(|some| *some == last[8..72]);
+    let (mut told, mut earlier) = (0, 0);
+
+    for (path, bytes) in whole.iter().filter(|(_, bytes)| holds_items(bytes)) {
+        let written: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        let flips = (0..FLIPS).map(|part| written[written.len() * part / FLIPS]);
+        let flips = flips.map(|at| Damage::FlippedAt { at });
+        for damage in Damage::ALL.into_iter().chain(flips) {
+            let name = path.strip_prefix(scene.place()).unwrap().display();
+            restore(&scene.place(), &whole);
+            fs::write(path, damage.of(bytes)).unwrap();
+
+            let found = run(async {
+                let storage = scene.try_open().await?;
+                let found = moment(&storage).await;
+                // Closing a damaged place may fail; its lock ends with it.
+                let _ = storage.close().await;
+                found
+            });
+
+            match found {
+                Ok(found) => {
+                    let found = format!("{MOMENT} {found}");
+                    let at = moments.iter().position(|one| *one == found);
+                    let at = at.unwrap_or_else(|| panic!("{name} {damage:?} shows {found}"));
+                    earlier += usize::from(at + 1 < moments.len());
+                }
+                Err(error) => {
+                    let is_told =
+                        matches!(error.kind(), ErrorKind::Corrupted | ErrorKind::Unsupported);
+                    assert!(is_told, "{name} {damage:?}: {error}");
+                    told += 1;
+                }
+            }
+        }
+    }
+    assert!(told + earlier > 0, "nothing was damaged");
+    restore(&scene.place(), &whole);
+    let found = run(async { moment(&scene.open().await).await.unwrap() });
+    assert_eq!(Some(&format!("{MOMENT} {found}")), moments.last());
+}
+
+/// What there is to be seen, before there is a partition, too.
+async fn moment(storage: &Storage) -> storage_api::Result<String> {
+    match look(storage).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok("nothing".to_owned()),
+        // In one line, so that a process can say it.
+        seen => seen.map(|seen| format!("{seen:?}")),
+    }
+}
+
 /// The directory as it was.
-fn restore(place: &Path, whole: &std::collections::BTreeMap<std::path::PathBuf, Vec<u8>>) {
+fn restore(place: &Path, whole: &BTreeMap<PathBuf, Vec<u8>>) {
     fs::remove_dir_all(place).unwrap();
     for (path, bytes) in whole {
         fs::create_dir_all(path.parent().unwrap()).unwrap();

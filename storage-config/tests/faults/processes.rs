@@ -70,14 +70,14 @@ pub(crate) fn finish(scene: &Scene) {
     });
 }
 
-fn say(word: &str) {
+pub(crate) fn say(word: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{word}").unwrap();
     out.flush().unwrap();
 }
 
 /// This program in a role, and what it says.
-fn start(role: &str, driver: &str, scene: &Scene) -> (Child, BufReader<ChildStdout>) {
+pub(crate) fn start(role: &str, driver: &str, scene: &Scene) -> (Child, BufReader<ChildStdout>) {
     let mut command = role::command(&[], role, driver, scene.root());
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     if let Some(durability) = scene.durability() {

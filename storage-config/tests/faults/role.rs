@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::scene::Scene;
-use crate::{disks, processes};
+use crate::{damage, disks, processes};
 
 const NAME: &str = "STORAGE_FAULTS_ROLE";
 const DRIVER: &str = "STORAGE_FAULTS_DRIVER";
@@ -38,6 +38,7 @@ impl Role {
             "hold" => processes::hold(&scene),
             "work" => processes::work(&scene),
             "finish" => processes::finish(&scene),
+            "grow" => damage::grow(&scene),
             "full-disk" => disks::full_disk(&scene),
             "read-only" => disks::read_only(&scene),
             unknown => panic!("there is no role «{unknown}»"),
