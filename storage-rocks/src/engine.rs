@@ -28,6 +28,9 @@ const DIRECTORY: &str = "queue.rocks";
 /// A memtable becomes a table at this part of what all of them together may take: most rows are in two keyspaces, of which
 /// each has one that is filled and one that is written.
 const MEMTABLE_PART: usize = 4;
+/// So many memtables may a keyspace have, all but one of them waiting to become tables. With RocksDB's two, who writes waits
+/// for each one that becomes a table early; what all of them take together is bounded apart from that.
+const MEMTABLES_MAX: i32 = 6;
 /// Tables in the first level of a keyspace are merged from so many on.
 const FIRST_LEVEL_TABLES: i32 = 4;
 /// The open tables are dealt out to eight shards, each of which has at least one: with RocksDB's 64 a small bound is passed.
@@ -203,6 +206,7 @@ fn family_options(space: Keyspace, config: &RocksConfig, cache: &Cache) -> Optio
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(config.get_memtable_bytes() / MEMTABLE_PART);
+    options.set_max_write_buffer_number(MEMTABLES_MAX);
     options.set_level_zero_file_num_compaction_trigger(FIRST_LEVEL_TABLES);
     options
 }
