@@ -17,9 +17,9 @@ use storage_api::{Durability, LeasedBatch, Partition, PartitionConfig, Retry, Re
 use storage_kv::OrderedKv;
 use tempfile::TempDir;
 
-use super::Failure;
 use super::hand::HandQueue;
 use super::tap::{Event, Log};
+use super::{Failure, SHALLOW};
 use crate::drivers::{DiskDriver, Opened, Setup};
 use crate::measure::{LEASE_FOR, median, new_batch, rate};
 use crate::report::Row;
@@ -111,6 +111,7 @@ pub(crate) struct Place {
     gathering: Option<Box<dyn OrderedKv>>,
     hand: HandQueue,
     payload: Vec<u8>,
+    is_filled: bool,
     cells: BTreeMap<(usize, Verb), Cell>,
     /// Held as long as the engines in it.
     _directories: [TempDir; 3],
@@ -141,6 +142,24 @@ impl Start {
         Spent {
             wall: self.wall.elapsed(),
             cpu: cpu_time().saturating_sub(self.cpu),
+        }
+    }
+}
+
+/// Processor time of this process in a moment in which nothing is going on.
+const IDLE: Duration = Duration::from_millis(2);
+const MOMENT: Duration = Duration::from_millis(20);
+/// Nobody waits longer for nothing to go on.
+const SETTLED_MAX: Duration = Duration::from_secs(3);
+
+/// Waits until no engine works in the background: what one side left to be merged would be counted as the time of the next.
+fn settle() {
+    let started = Instant::now();
+    while started.elapsed() < SETTLED_MAX {
+        let before = cpu_time();
+        std::thread::sleep(MOMENT);
+        if cpu_time().saturating_sub(before) < IDLE {
+            return;
         }
     }
 }
@@ -210,6 +229,7 @@ impl Place {
             gathering,
             hand: HandQueue::new(hand),
             payload,
+            is_filled: false,
             cells: BTreeMap::new(),
             _directories: directories,
         };
@@ -233,6 +253,7 @@ impl Place {
         place
             .hand
             .set_durable(setting.durability != Durability::None);
+        place.is_filled = true;
         Ok(place)
     }
 
@@ -241,13 +262,24 @@ impl Place {
         let events = self.recorded.log.take();
         let gathering = match &self.gathering {
             None => None,
-            Some(engine) => Some(replay(events.clone(), &**engine)?),
+            Some(engine) => {
+                self.settle();
+                Some(replay(events.clone(), &**engine)?)
+            }
         };
+        self.settle();
         let straight = replay(events, &*self.twin)?;
         Ok(Replayed {
             straight,
             gathering,
         })
+    }
+
+    /// Small stores have next to nothing to merge.
+    fn settle(&self) {
+        if self.is_filled && self.setting.depth > SHALLOW {
+            settle();
+        }
     }
 
     /// Lets some items go through every verb but retry.
@@ -277,11 +309,13 @@ impl Place {
     async fn measure(&mut self, verb: Verb, load: Load) -> Result<(), Failure> {
         let Load { batch, items, .. } = load;
         let (rows, syncs) = (self.plain.log.rows(), self.plain.log.syncs());
+        self.settle();
         let spent = self.plain.go(verb, load).await?;
         let rows = self.plain.log.rows() - rows;
         let syncs = self.plain.log.syncs() - syncs;
         self.recorded.go(verb, load).await?;
         let replayed = self.replay()?;
+        self.settle();
         let by_hand = self.by_hand(verb, batch, items)?;
         if load.is_warming_up {
             return Ok(());
