@@ -6,8 +6,9 @@
 //! that repeats it.
 //!
 //! Usages are not compared with each other: how many bytes the same items take, and what a driver calls the parts, differ by
-//! nature. Each must add up by itself: the parts are the whole, which is no more than is allowed, and not nothing where bytes
-//! are stored (clause USE-1).
+//! nature. What clause USE-1 asks of all alike is asked of each: the parts are the whole, which is no more than is allowed, and
+//! not nothing where bytes are stored; and once everything was removed the usage is that of the fresh place, byte for byte where
+//! there is no disk, and with the same parts and limit where space comes back after a delay.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -36,7 +37,7 @@ use crate::harness::Harness;
 use crate::{model, settings};
 
 /// The sequences are dealt out to that many tests, so that a runner can do them at the same time.
-const PARTS: u64 = 4;
+pub(crate) const PARTS: u64 = 4;
 
 /// The `main` of a test target without a harness of its own: runs the same sequences on all these drivers, and compares them.
 ///
@@ -76,7 +77,7 @@ fn run_part(drivers: &[Arc<dyn Harness>], part: u64, name: &str) -> Result<(), F
             )
         })
     };
-    if let Some(seed) = settings::number("STORAGE_DIFFERENTIAL_SEED") {
+    if let Some(seed) = settings::DIFFERENTIAL_SEED.value() {
         return Ok(run_seed(seed)?);
     }
     let first = settings::DIFFERENTIAL_FIRST_SEED.value();

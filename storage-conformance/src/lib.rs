@@ -106,9 +106,10 @@
 //! # Records and the report
 //!
 //! Each run writes what was to be run, and each case what it found, to a file. The report ([`report`], and the program
-//! `conformance-report`) is made from these files alone. It refuses those of another suite or of another build of the tests,
-//! and counts what they are about as not run. A driver is *conformant* when every case that applies has passed,
-//! *non-conformant* when one has not, known deviations included, and *incomplete* when one was not run.
+//! `conformance-report`) is made from these files alone. It refuses those of another suite, of another build of the tests,
+//! of another run and of other settings, and counts what they are about as not run. A driver is *conformant* when every case that applies has passed,
+//! *non-conformant* when one has not, known deviations included, and *incomplete* when one was not run, or when one seed ran
+//! alone.
 //!
 //! ```sh
 //! cargo run -p storage-conformance --bin conformance-report                  # the matrix in Markdown

@@ -1,7 +1,8 @@
 //! Record files: what each case found, written by the run and read by the report.
 //!
 //! A run leaves `driver.json`, which says what was to be run and why some of it does not apply, and one file for each case
-//! that ran. Both name the suite and the build of the test binary, so that what an older one wrote is told from what counts.
+//! that ran. Both name the suite, the build of the test binary, the run and its settings, so that what an older one wrote, or one
+//! that tried less, is told from what counts.
 
 use std::fmt;
 use std::io::Write as _;
@@ -58,7 +59,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Which suite and which build of the test binary a file comes from.
+/// Which suite, which build of the test binary and which settings a file comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     /// Version, level and list of cases of the suite.
@@ -67,6 +68,12 @@ pub(crate) struct Origin {
     pub(crate) build: String,
     /// The profile that cargo built it with.
     pub(crate) profile: String,
+    /// What the run is called; empty where nobody named it.
+    #[serde(default)]
+    pub(crate) run: String,
+    /// The numbers that the environment may set, as they stood: how many model runs, from which seed.
+    #[serde(default)]
+    pub(crate) settings: Vec<(String, u64)>,
 }
 
 /// The suite of this build: another version, level or list of cases gives another text.
@@ -92,6 +99,8 @@ impl Origin {
             suite: suite_id(),
             build: build_id().unwrap_or_else(|| "unknown".to_owned()),
             profile: profile.to_owned(),
+            run: settings::run_name(),
+            settings: settings::in_force(),
         }
     }
 }
@@ -110,10 +119,6 @@ pub(crate) struct DriverRecord {
     pub(crate) origin: Origin,
     pub(crate) name: String,
     pub(crate) version: String,
-    /// What the run is called; empty where nobody named it.
-    pub(crate) run: String,
-    /// The numbers that the environment may set, as they stood: how many model runs, from which seed.
-    pub(crate) settings: Vec<(String, u64)>,
     /// Capabilities that are claimed.
     pub(crate) claims: Vec<String>,
     /// Capabilities that are not, and why.
@@ -154,8 +159,6 @@ impl DriverRecord {
             origin: Origin::current(),
             name: info.name().to_owned(),
             version: info.version().to_owned(),
-            run: settings::run_name(),
-            settings: settings::in_force(),
             claims: claimed.iter().map(|one| one.to_string()).collect(),
             absent: absent.collect(),
             cases: planned.collect(),

@@ -14,6 +14,7 @@ use storage_api::Durability;
 
 use crate::clauses::CLAUSES;
 use crate::record::{self, CaseRecord, DRIVER_FILE, DriverRecord, Verdict};
+use crate::settings;
 
 /// The heads of rows about what a driver promises.
 const SURVIVES: &str = "an `Ok` survives";
@@ -48,7 +49,9 @@ pub struct DriverReport {
     pub durability: Option<Durability>,
     /// What it does not claim, and why: cases about it do not apply.
     pub absent: Vec<AbsentCapability>,
-    /// How many record files were refused, as another suite or build wrote them.
+    /// The settings by which one seed ran alone: the run was less than the suite, and no driver is conformant by it.
+    pub only_seeds: Vec<String>,
+    /// How many record files were refused, as another suite, build or run wrote them, or one with other settings.
     pub refused_records: usize,
     /// Every case of the suite.
     pub cases: Vec<CaseReport>,
@@ -86,7 +89,7 @@ pub enum DriverVerdict {
     Conformant,
     /// A case did not pass, known or not.
     NonConformant,
-    /// None failed, but some were not run.
+    /// None failed, but some were not run, or not to their whole extent.
     Incomplete,
 }
 
@@ -197,6 +200,13 @@ impl DriverReport {
         records.retain(|_, record| record.origin == plan.origin && record.driver == plan.name);
         let refused_records = before - records.len();
 
+        let only_seeds: Vec<_> = plan
+            .origin
+            .settings
+            .iter()
+            .filter(|(variable, _)| settings::is_only_seed(variable))
+            .map(|(variable, seed)| format!("{variable}={seed}"))
+            .collect();
         let own_suite = record::suite_id();
         let is_own_suite = plan.origin.suite == own_suite;
         let opened = records.values().filter_map(|record| record.durability);
@@ -213,7 +223,7 @@ impl DriverReport {
                     )),
                     (_, Some(reason)) => (Verdict::NotApplicable, Some(reason)),
                     (Some(record), None) => (record.verdict, record.reason),
-                    (None, None) => not_run("no record of this build of the tests".to_owned()),
+                    (None, None) => not_run("no record of this build of the tests with these settings".to_owned()),
                 };
                 CaseReport {
                     id: planned.id,
@@ -226,18 +236,22 @@ impl DriverReport {
             .collect();
         Self {
             name: plan.name,
-            verdict: driver_verdict(&cases),
+            verdict: match driver_verdict(&cases) {
+                DriverVerdict::Conformant if !only_seeds.is_empty() => DriverVerdict::Incomplete,
+                verdict => verdict,
+            },
             version: plan.version,
             suite: plan.origin.suite,
             profile: plan.origin.profile,
-            run: plan.run,
-            settings: plan.settings.into_iter().collect(),
+            run: plan.origin.run,
+            settings: plan.origin.settings.into_iter().collect(),
             durability,
             absent: plan
                 .absent
                 .into_iter()
                 .map(|(capability, reason)| AbsentCapability { capability, reason })
                 .collect(),
+            only_seeds,
             refused_records,
             cases,
         }
@@ -319,10 +333,18 @@ impl DriverReport {
             self.profile,
             self.run_remark()
         )?;
+        if !self.only_seeds.is_empty() {
+            writeln!(
+                text,
+                "One seed ran alone, whatever the number of runs says: {}. That is less than the suite, so that nobody is \
+                 conformant by it; run it without.",
+                self.only_seeds.join(", ")
+            )?;
+        }
         if self.refused_records > 0 {
             writeln!(
                 text,
-                "{} record files of another suite or build were refused.",
+                "{} record files of another suite, build, run or other settings were refused.",
                 self.refused_records
             )?;
         }
@@ -466,6 +488,7 @@ pub(crate) mod tests {
                     capability: "sync".into(),
                     reason: "it never waits for the disk".into(),
                 }],
+                only_seeds: Vec::new(),
                 refused_records: 0,
                 cases: cases.collect(),
             }],
@@ -576,9 +599,11 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn records_of_another_suite_or_build_do_not_count() {
+    fn records_of_another_suite_build_run_or_setting_do_not_count() {
         type Change = fn(&mut record::Origin);
-        let changes: [Change; 2] = [
+        let changes: [Change; 4] = [
+            |origin| origin.run.push('x'),
+            |origin| origin.settings[0].1 += 1,
             |origin| origin.suite.push('x'),
             |origin| origin.build.push('x'),
         ];
@@ -593,6 +618,30 @@ pub(crate) mod tests {
             assert_eq!(report.refused_records, 1);
             assert_eq!(report.cases.last().unwrap().verdict, Verdict::NotRun);
         }
+    }
+
+    #[test]
+    fn a_run_of_one_seed_alone_says_so_and_makes_nobody_conformant() {
+        let root = tempfile::tempdir().unwrap();
+        let records = RecordDirectory::at(root.path().join("mine"));
+        let info = DriverInfo::new("mine", "1.2.3");
+        let mut plan = DriverRecord::new(&info, &Claims::all(), &[]);
+        let seed = ("STORAGE_HISTORY_SEED".to_owned(), 7);
+        plan.origin.settings.push(seed);
+        records.write_driver(&plan).unwrap();
+        for case in cases::all() {
+            let mut record = CaseRecord::new("mine", &case, Verdict::Pass, None);
+            record.origin = plan.origin.clone();
+            records.write_case(&record).unwrap();
+        }
+
+        let report = Report::read(&[root.path().to_owned()]).unwrap();
+
+        assert_eq!(report.drivers[0].only_seeds, ["STORAGE_HISTORY_SEED=7"]);
+        assert_eq!(report.drivers[0].verdict, DriverVerdict::Incomplete);
+        assert!(!report.is_conformant());
+        let told = "One seed ran alone, whatever the number of runs says: STORAGE_HISTORY_SEED=7.";
+        assert!(report.to_markdown().contains(told));
     }
 
     #[test]

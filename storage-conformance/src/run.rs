@@ -20,7 +20,7 @@ use crate::harness::{Harness, Spot};
 use crate::log::OperationLog;
 use crate::prove::Effort;
 use crate::record::{CaseRecord, DriverRecord, RecordDirectory, Verdict};
-use crate::soak;
+use crate::{settings, soak};
 
 /// How long a case may stand still before it counts as hanging.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -36,6 +36,9 @@ const PATIENCE_ROUNDS_MAX: u32 = 3;
 pub fn run(harness: impl Harness) -> ExitCode {
     if let Some(code) = crash::run_as_child(&harness) {
         return code;
+    }
+    if let Err(problem) = settings::check() {
+        return stop(&problem);
     }
     if std::env::args().nth(1).as_deref() == Some("soak") {
         return soak::run(&harness, std::env::args().skip(2));

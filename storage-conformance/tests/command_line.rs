@@ -15,6 +15,8 @@ fn main() -> ExitCode {
     }
     let trials = vec![
         Trial::test("one_command_writes_the_report_of_a_driver", report_written),
+        Trial::test("a_seed_alone_stands_in_the_report", seed_reported),
+        Trial::test("a_number_of_runs_that_is_none_is_refused", none_refused),
         Trial::test(
             "wrong_arguments_are_told_before_cargo_is_started",
             wrong_arguments,
@@ -49,6 +51,58 @@ fn report_written() -> Result<(), Failed> {
     let matrix = std::fs::read_to_string(directory.join("matrix.md"))?;
     assert!(matrix.contains("1 of "), "one case has passed: {matrix}");
     assert!(matrix.contains("| an `Ok` survives | none |"), "{matrix}");
+    Ok(())
+}
+
+fn seed_reported() -> Result<(), Failed> {
+    let scratch = tempfile::tempdir()?;
+    let directory = scratch.path().join("report");
+
+    let ran = Command::new(std::env::current_exe()?)
+        .args(["--exact", "model::random_sequences_agree_part_1"])
+        .arg("--report")
+        .arg(&directory)
+        .env(SUBJECT, "")
+        .env("STORAGE_CONFORMANCE_DIR", scratch.path().join("records"))
+        .env("STORAGE_MODEL_SEED", "3")
+        .env("STORAGE_DAMAGE_SEED", "5")
+        .output()?;
+
+    assert!(ran.status.success(), "{ran:?}");
+    let matrix = std::fs::read_to_string(directory.join("matrix.md"))?;
+    let told = "One seed ran alone, whatever the number of runs says: STORAGE_MODEL_SEED=3.";
+    assert!(matrix.contains(told), "{matrix}");
+    let junit = std::fs::read_to_string(directory.join("junit.xml"))?;
+    for (name, seed) in [("STORAGE_MODEL_SEED", 3), ("STORAGE_DAMAGE_SEED", 5)] {
+        let property = format!("<property name=\"{name}\" value=\"{seed}\"/>");
+        assert!(junit.contains(&property), "{junit}");
+    }
+    Ok(())
+}
+
+fn none_refused() -> Result<(), Failed> {
+    let scratch = tempfile::tempdir()?;
+    for (name, least) in [
+        ("STORAGE_MODEL_RUNS", 8),
+        ("STORAGE_MODEL_RUNS_STORED", 8),
+        ("STORAGE_HISTORY_RUNS", 1),
+        ("STORAGE_HISTORY_RUNS_STORED", 1),
+        ("STORAGE_CRASH_ROUNDS", 1),
+        ("STORAGE_DIFFERENTIAL_RUNS", 4),
+    ] {
+        let ran = Command::new(std::env::current_exe()?)
+            .args(["--exact", "durability::a_durability_is_stated_and_stays"])
+            .env(SUBJECT, "")
+            .env("STORAGE_CONFORMANCE_DIR", scratch.path())
+            .env(name, "0")
+            .output()?;
+
+        let told = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(2), "{ran:?}");
+        let refusal =
+            format!("{name} is 0: a case would do nothing and pass; give {least} or more");
+        assert!(told.contains(&refusal), "{told}");
+    }
     Ok(())
 }
 

@@ -170,7 +170,7 @@ async fn open_and_look(env: &Env) -> Result<(Sight, Option<u64>)> {
 
 async fn bits_flipped_in_any_file_are_never_returned_as_data(env: Env) {
     // Which bits is up to the seed.
-    let seed = settings::number("STORAGE_DAMAGE_SEED").unwrap_or(0);
+    let seed = settings::DAMAGE_SEED.value();
     let scene = Scene::set(&env).await;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let files = scene.whole.files().count().max(1);

@@ -12,7 +12,7 @@ use super::steps::Steps;
 use super::story::{Loss, Moment, Story, Trigger, Wrong};
 use crate::env::Env;
 use crate::harness::Vandal;
-use crate::settings::{self, CRASH_ROUNDS};
+use crate::settings::{CRASH_ROUNDS, CRASH_SEED};
 
 /// Rounds that go on in one place.
 const ROUNDS_OF_STORY: u64 = 10;
@@ -36,7 +36,7 @@ pub(crate) async fn run(env: &Env, moments: Moments) {
         env.inapplicable("its durability is none: a crash may take everything");
     }
     env.close().await;
-    if let Some(seed) = settings::number("STORAGE_CRASH_SEED") {
+    if let Some(seed) = CRASH_SEED.value() {
         return run_story(env, moments, seed).await;
     }
     let rounds = CRASH_ROUNDS.value();
@@ -82,7 +82,7 @@ pub(crate) async fn lose_power(env: &Env) {
     }
     env.close().await;
     let loss = Loss::Power { is_promised };
-    if let Some(seed) = settings::number("STORAGE_CRASH_SEED") {
+    if let Some(seed) = CRASH_SEED.value() {
         return lose_power_of_story(env, seed, loss).await;
     }
     let rounds = CRASH_ROUNDS.value();

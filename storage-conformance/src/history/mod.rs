@@ -74,7 +74,7 @@ histories![
 ];
 
 async fn run(env: Env, manner: Manner) {
-    if let Some(seed) = settings::number("STORAGE_HISTORY_SEED") {
+    if let Some(seed) = settings::HISTORY_SEED.value() {
         return run_seed(&env, seed, manner).await;
     }
     let first = settings::HISTORY_FIRST_SEED.value();

@@ -1,15 +1,18 @@
 //! Several drivers side by side, each against each: what the model does not see cannot hide behind it.
 //!
 //! Every answer is compared with the model, as in a model run. Beside that all drivers must refuse alike, in every field of the
-//! error; a cursor of one must be good on another where it holds no numbers, and refused where it does; and usages add up.
+//! error; a cursor of one must be good on another where it holds no numbers, and refused where it does; and usages add up, and are
+//! those of a fresh place once everything was removed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use storage_api::{Capability, Usage};
 use storage_model::Model;
 
 use super::action::Action;
+use super::emptied::uses_no_more;
 use super::exchange::exchange_cursors;
 use super::generate::actions;
 use super::numbers::Mismatch;
@@ -18,20 +21,40 @@ use super::world::{Refusal, World};
 use super::{ACTIONS, COMPARED_EVERY, Failure, ended, told};
 use crate::harness::{Harness, Spot};
 
+/// How long is waited for a usage to come back. The limit only ends what has failed already.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The same while a failure is shrunk, which takes many attempts.
+const PATIENCE_OF_SHRINKING: Duration = Duration::from_secs(1);
+
 /// Does the sequence of a seed on all drivers. `Err` tells the shrunk sequence, and what they answered.
 pub(crate) async fn run_seed(drivers: &[Arc<dyn Harness>], seed: u64) -> Result<(), String> {
-    let drivers = Drivers(drivers.to_vec());
+    run_patiently(drivers, seed, PATIENCE).await
+}
+
+async fn run_patiently(
+    drivers: &[Arc<dyn Harness>],
+    seed: u64,
+    patience: Duration,
+) -> Result<(), String> {
+    let mut drivers = Drivers {
+        all: drivers.to_vec(),
+        patience,
+    };
     let actions = actions(seed, ACTIONS);
     let Err(failure) = drivers.compare(&actions, COMPARED_EVERY).await else {
         return Ok(());
     };
+    drivers.patience = patience.min(PATIENCE_OF_SHRINKING);
     let shrunk = shrink(&drivers, &actions[..failure.actions]).await;
     let (shrunk, failure) = shrunk.unwrap_or((actions, failure));
     Err(told("drivers differ", &shrunk, &failure))
 }
 
 #[derive(Clone)]
-struct Drivers(Vec<Arc<dyn Harness>>);
+struct Drivers {
+    all: Vec<Arc<dyn Harness>>,
+    patience: Duration,
+}
 
 impl Attempts for Drivers {
     async fn attempt(&self, actions: &[Action]) -> Result<(), Failure> {
@@ -67,10 +90,12 @@ impl Drivers {
         done: &AtomicUsize,
     ) -> Result<(), Mismatch> {
         // Before the worlds, so that the directories go after them.
-        let spots: Vec<_> = self.0.iter().map(|_| Spot::new("differential")).collect();
-        let mut worlds = Vec::new();
-        for (harness, spot) in self.0.iter().zip(&spots) {
-            worlds.push(world(&**harness, spot).await?);
+        let spots: Vec<_> = self.all.iter().map(|_| Spot::new("differential")).collect();
+        let (mut worlds, mut fresh) = (Vec::new(), Vec::new());
+        for (index, (harness, spot)) in self.all.iter().zip(&spots).enumerate() {
+            let world = world(&**harness, spot).await?;
+            fresh.push(self.usage(index, &world).await?);
+            worlds.push(world);
         }
         for action in actions {
             let is_looked_at =
@@ -93,8 +118,7 @@ impl Drivers {
         }
         for (index, world) in worlds.iter_mut().enumerate() {
             self.as_the_model(index, world.compare().await)?;
-            let usage = world.driver.usage().await;
-            let usage = usage.map_err(|error| format!("{}: {error}", self.name(index)))?;
+            let usage = self.usage(index, world).await?;
             adds_up(&usage, stores_bytes(&world.model))
                 .map_err(|why| format!("{}: {why}", self.name(index)))?;
         }
@@ -110,6 +134,8 @@ impl Drivers {
             }
         }
         for (index, world) in worlds.iter().enumerate() {
+            let emptied = uses_no_more(&*world.driver, &fresh[index], self.patience).await;
+            emptied.map_err(|why| format!("{}: {why}", self.name(index)))?;
             let closed = world.driver.close().await;
             closed.map_err(|error| format!("{}: close is refused: {error}", self.name(index)))?;
             self.as_the_model(index, world.shortcuts_have_ended())?;
@@ -118,7 +144,12 @@ impl Drivers {
     }
 
     fn name(&self, index: usize) -> String {
-        self.0[index].driver().name().to_owned()
+        self.all[index].driver().name().to_owned()
+    }
+
+    async fn usage(&self, index: usize, world: &World) -> Result<Usage, Mismatch> {
+        let usage = world.driver.usage().await;
+        usage.map_err(|error| format!("{}: {error}", self.name(index)))
     }
 
     fn as_the_model(&self, index: usize, compared: Result<(), Mismatch>) -> Result<(), Mismatch> {
@@ -201,6 +232,8 @@ fn adds_up(usage: &Usage, stores_bytes: bool) -> Result<(), Mismatch> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use storage_api::*;
 
     use super::*;
@@ -211,6 +244,8 @@ mod tests {
     #[derive(Debug, Clone, Copy)]
     enum Wrong {
         Usage,
+        Leak,
+        Part,
         Object,
         Cursor,
         Panic,
@@ -236,6 +271,7 @@ mod tests {
             let inner = self.1.open().await?;
             Ok(Arc::new(WrongBackend {
                 wrong: self.0,
+                created: AtomicU64::new(0),
                 inner,
             }))
         }
@@ -244,6 +280,7 @@ mod tests {
     #[derive(Debug)]
     struct WrongBackend {
         wrong: Wrong,
+        created: AtomicU64,
         inner: Arc<dyn StorageBackend>,
     }
 
@@ -262,6 +299,7 @@ mod tests {
             config: PartitionConfig,
         ) -> Result<PartitionInfo> {
             assert!(!matches!(self.wrong, Wrong::Panic), "a wrong driver");
+            self.created.fetch_add(1, Ordering::Relaxed);
             self.inner.create_partition(id, config).await
         }
     }
@@ -311,8 +349,15 @@ mod tests {
 
         async fn usage(&self) -> Result<Usage> {
             let mut usage = self.inner.usage().await?;
-            if let Wrong::Usage = self.wrong {
-                usage.used += 1;
+            let created = self.created.load(Ordering::Relaxed);
+            match self.wrong {
+                Wrong::Usage => usage.used += 1,
+                Wrong::Leak => {
+                    usage.used += created;
+                    usage.parts[0].1 += created;
+                }
+                Wrong::Part if created > 0 => usage.parts.push(("more", 0)),
+                _ => {}
             }
             Ok(usage)
         }
@@ -323,7 +368,7 @@ mod tests {
         let drivers: Vec<Arc<dyn Harness>> =
             vec![Arc::new(ReferenceHarness::new()), Arc::new(wrong)];
         for seed in 0..200 {
-            if let Err(found) = run_seed(&drivers, seed).await {
+            if let Err(found) = run_patiently(&drivers, seed, Duration::ZERO).await {
                 return found;
             }
         }
@@ -350,6 +395,16 @@ mod tests {
         let heading = "drivers differ after these actions:\n";
         let rest = found.strip_prefix(heading).unwrap();
         assert!(rest.contains("wrong: the usage does not add up"), "{found}");
+    }
+
+    #[tokio::test]
+    async fn a_usage_that_stays_when_everything_has_gone_is_found() {
+        for wrong in [Wrong::Leak, Wrong::Part] {
+            let found = found(wrong).await;
+
+            let words = "wrong: everything was removed, and the usage is another";
+            assert!(found.contains(words), "{found}");
+        }
     }
 
     #[tokio::test]

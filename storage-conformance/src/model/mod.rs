@@ -9,6 +9,7 @@ mod committing;
 mod compare;
 mod corpus;
 mod differ;
+mod emptied;
 mod exchange;
 pub(crate) mod generate;
 mod numbers;
@@ -42,7 +43,7 @@ const ACTIONS: usize = 100;
 /// Everything is compared after that many actions, beside where the actions say so.
 const COMPARED_EVERY: usize = 10;
 /// The runs are dealt out to that many cases, so that runners can do them at the same time.
-const PARTS: u64 = 8;
+pub(crate) const PARTS: u64 = 8;
 
 /// What a model run compares: most of the contract. Each clause has cases of its own as well.
 pub(crate) const CLAUSES: &[&str] = &[
@@ -96,7 +97,7 @@ struct Failure {
 }
 
 async fn run_part(env: Env, part: u64) {
-    if let Some(seed) = settings::number("STORAGE_MODEL_SEED") {
+    if let Some(seed) = settings::MODEL_SEED.value() {
         return run_seed(&env, seed).await;
     }
     let first = settings::MODEL_FIRST_SEED.value();

@@ -35,7 +35,7 @@ impl Report {
             let proves = |case: &&CaseReport| case.clauses.iter().any(|one| one == clause);
             for case in first.cases.iter().filter(proves) {
                 let cells: Vec<_> = self.drivers.iter().map(|one| mark(one, &case.id)).collect();
-                let (mutants, id) = (shown(proofs.of(&case.id)), &case.id);
+                let (mutants, id) = (named(proofs.of(&case.id)), &case.id);
                 writeln!(text, "| `{id}` | {mutants} | {} |", cells.join(" | "))?;
             }
         }
@@ -43,18 +43,10 @@ impl Report {
     }
 }
 
-/// The first few names, and how many more there are.
-fn shown(mutants: &[&str]) -> String {
-    const SHOWN_MAX: usize = 3;
-    let first: Vec<_> = mutants
-        .iter()
-        .take(SHOWN_MAX)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    match mutants.len().saturating_sub(SHOWN_MAX) {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
-    }
+/// Every name: what is not there has not been seen.
+fn named(mutants: &[&str]) -> String {
+    let names: Vec<_> = mutants.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }
 
 fn mark(driver: &DriverReport, id: &str) -> &'static str {
@@ -86,11 +78,17 @@ mod tests {
     }
 
     #[test]
-    fn many_mutants_are_told_in_short() {
-        assert_eq!(
-            shown(&["a", "b", "c", "d", "e"]),
-            "`a`, `b`, `c` and 2 more"
-        );
-        assert_eq!(shown(&[]), "");
+    fn every_mutant_of_a_case_is_named() {
+        let report = report_of(&[("area::holds", Verdict::Pass, None)]);
+        let list: String = (1..=9)
+            .map(|n| format!("area::holds wrong-{n}\n"))
+            .collect();
+
+        let text = report.to_proof(&Proofs::parse(&list));
+
+        for number in 1..=9 {
+            assert!(text.contains(&format!("`wrong-{number}`")), "{text}");
+        }
+        assert_eq!(named(&[]), "");
     }
 }

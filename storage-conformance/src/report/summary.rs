@@ -121,6 +121,7 @@ impl DriverReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cases;
     use crate::report::CaseReport;
     use crate::report::tests::report_of;
 
@@ -161,6 +162,58 @@ mod tests {
 
         assert!(summary.contains("| lease | ✗ 1, ? 1, ✓ 1 |"), "{summary}");
         assert!(summary.contains("| cases passed | 2 of 5 |"), "{summary}");
+    }
+
+    /// The cells of each row of the matrix that the project's README shows, the first of which is its head.
+    fn shown_in_the_readme() -> Vec<Vec<String>> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (_, rest) = text.split_once(BEGIN).unwrap();
+        let (matrix, _) = rest.split_once(END).unwrap();
+        matrix.trim().lines().map(cells).collect()
+    }
+
+    fn cells(row: &str) -> Vec<String> {
+        let row = row.trim_matches('|').split('|');
+        row.map(|cell| cell.trim().to_owned()).collect()
+    }
+
+    fn numbers(cell: &str) -> Vec<usize> {
+        let words = cell.split([' ', ',']);
+        words.filter_map(|word| word.parse().ok()).collect()
+    }
+
+    #[test]
+    fn the_matrix_of_the_readme_is_that_of_this_suite() {
+        let rows = shown_in_the_readme();
+        let summary = driver(&[]).to_summary();
+
+        let heads: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
+        let own_heads: Vec<_> = summary.lines().map(|row| cells(row).remove(0)).collect();
+        assert_eq!(heads, own_heads, "renew the matrix of the README");
+        let row = |head: &str| rows.iter().find(|row| row[0] == head).unwrap();
+        let (passed, absent) = (row("cases passed"), row("cases that do not apply"));
+        let verdicts = row("**verdict**");
+        for (column, name) in rows[0].iter().enumerate().skip(1) {
+            let all = cases::all().len();
+            let [passed, of] = numbers(&passed[column])[..] else {
+                panic!("{name}: {}", passed[column]);
+            };
+            assert_eq!(
+                of, all,
+                "{name}: the README is about another number of cases"
+            );
+            if verdicts[column] == "**conformant**" {
+                assert_eq!(passed + numbers(&absent[column])[0], all, "{name}");
+            }
+            for (area, words) in AREAS {
+                let is_of_area =
+                    |clause: &&&str| words.contains(&clause.split('-').next().unwrap());
+                let clauses = CLAUSES.iter().filter(is_of_area).count();
+                let shown: usize = numbers(&row(area)[column]).iter().sum();
+                assert_eq!(shown, clauses, "{name}: clauses about {area}");
+            }
+        }
     }
 
     #[test]
