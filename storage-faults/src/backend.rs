@@ -260,7 +260,7 @@ impl MetadataStore for Faults {
 
 #[async_trait]
 impl StorageBackend for Faults {
-    forward_backend!(StorageBackend => inner, except [commit, health, usage, sync, close]);
+    forward_backend!(StorageBackend => inner, except [commit, health, usage, sync, verify, close]);
 
     async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome> {
         self.run(Operation::Commit, Object::Backend, || {
@@ -282,6 +282,11 @@ impl StorageBackend for Faults {
     async fn sync(&self) -> Result<()> {
         self.run(Operation::Sync, Object::Backend, || self.inner.sync())
             .await
+    }
+
+    fn verify(&self) -> Option<&dyn Verify> {
+        self.inner.verify()?;
+        Some(&self.checker)
     }
 
     async fn close(&self) -> Result<()> {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use storage_api::{
-    Error, ErrorKind, Object, Operation, Outcome, Result, RetryHint, StorageBackend,
+    Error, ErrorKind, Object, Operation, Outcome, Result, RetryHint, StorageBackend, Verify,
+    async_trait,
 };
 
 use crate::plan::Plan;
@@ -25,13 +26,57 @@ pub enum Fault {
 
 /// A backend around another one, whose calls meet faults when a test says so.
 ///
-/// Every operation can meet every fault; `descriptor` and `verify` always pass. A backend that was closed answers `Closed`
+/// Every operation can meet every fault, the check that `verify` gives included; `descriptor` always passes. A backend that was closed answers `Closed`
 /// and nothing else (clause ERR-2). Opening is no operation of a backend, so it cannot fail here.
 #[derive(Debug)]
 pub struct Faults {
     pub(crate) inner: Arc<dyn StorageBackend>,
+    state: Arc<State>,
+    pub(crate) checker: Checker,
+}
+
+/// What calls meet.
+#[derive(Debug, Default)]
+struct State {
     plan: Mutex<Plan>,
     is_closed: AtomicBool,
+}
+
+impl State {
+    /// The fault of the call that begins now.
+    fn next(&self, operation: Operation) -> Option<Fault> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return None;
+        }
+        self.plan.lock().next(operation)
+    }
+}
+
+/// The checker of the backend beneath, whose calls meet the same faults.
+#[derive(Debug)]
+pub(crate) struct Checker {
+    inner: Arc<dyn StorageBackend>,
+    state: Arc<State>,
+}
+
+#[async_trait]
+impl Verify for Checker {
+    async fn verify(&self) -> Result<Vec<String>> {
+        let operation = Operation::Verify;
+        let call = || async {
+            match self.inner.verify() {
+                Some(checker) => checker.verify().await,
+                None => Err(Error::new(
+                    ErrorKind::Unsupported,
+                    operation,
+                    Object::Backend,
+                    "the backend beneath has no checker any more",
+                )),
+            }
+        };
+        let fault = self.state.next(operation);
+        meet(fault, operation, Object::Backend, hint_of(operation), call).await
+    }
 }
 
 impl Faults {
@@ -43,10 +88,15 @@ impl Faults {
     /// assert!(faults.met().is_empty());
     /// ```
     pub fn around(inner: Arc<dyn StorageBackend>) -> Self {
+        let state = Arc::new(State::default());
+        let checker = Checker {
+            inner: inner.clone(),
+            state: state.clone(),
+        };
         Self {
             inner,
-            plan: Mutex::default(),
-            is_closed: AtomicBool::new(false),
+            state,
+            checker,
         }
     }
 
@@ -66,7 +116,7 @@ impl Faults {
     /// # }
     /// ```
     pub fn script(&self, operation: Operation, calls: impl IntoIterator<Item = Option<Fault>>) {
-        self.plan.lock().script(operation, calls);
+        self.state.plan.lock().script(operation, calls);
     }
 
     /// From now on one call in `one_in`, on average, meets one of the faults, whichever operation it is, `close` excepted.
@@ -84,7 +134,7 @@ impl Faults {
     /// # }
     /// ```
     pub fn at_random(&self, seed: u64, one_in: u32, faults: &[Fault]) {
-        self.plan.lock().at_random(seed, one_in, faults);
+        self.state.plan.lock().at_random(seed, one_in, faults);
     }
 
     /// No call meets a fault from now on. Calls that hang go on hanging.
@@ -101,7 +151,7 @@ impl Faults {
     /// # }
     /// ```
     pub fn heal(&self) {
-        self.plan.lock().heal();
+        self.state.plan.lock().heal();
     }
 
     /// The faults that were met, in order: a test that wants one looks here whether its code went that way.
@@ -118,15 +168,12 @@ impl Faults {
     /// # }
     /// ```
     pub fn met(&self) -> Vec<(Operation, Fault)> {
-        self.plan.lock().met().to_vec()
+        self.state.plan.lock().met().to_vec()
     }
 
     /// The fault of the call that begins now.
     pub(crate) fn next(&self, operation: Operation) -> Option<Fault> {
-        if self.is_closed.load(Ordering::Acquire) {
-            return None;
-        }
-        self.plan.lock().next(operation)
+        self.state.next(operation)
     }
 
     /// The call, or the fault that it meets; `object` is what an error is about.
@@ -145,7 +192,7 @@ impl Faults {
 
     /// Lets every later call through, to be told that it is closed.
     pub(crate) fn closed(&self) {
-        self.is_closed.store(true, Ordering::Release);
+        self.state.is_closed.store(true, Ordering::Release);
     }
 }
 
@@ -193,6 +240,7 @@ fn hint_of(operation: Operation) -> RetryHint {
         | Of::Namespaces
         | Of::Health
         | Of::Usage
+        | Of::Verify
         | Of::Complete
         | Of::Extend
         | Of::DeleteItems

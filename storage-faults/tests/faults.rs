@@ -94,7 +94,7 @@ fn request() -> LeaseRequest {
     LeaseRequest::new(NOW, LATER, Count::ONE).holder(holder())
 }
 
-const fn calls() -> [Call; 29] {
+const fn calls() -> [Call; 30] {
     calls![
         CreatePartition true |backend, stage| backend.create_partition(&PartitionId::new("new", 1)?, PartitionConfig::default()),
         UpdatePartition true |backend, stage| backend.update_partition(&stage.id, None, PartitionConfig::default().with_attempts_max(9)),
@@ -124,13 +124,52 @@ const fn calls() -> [Call; 29] {
         Commit true |backend, stage| backend.commit(put()),
         Health false |backend, stage| backend.health(),
         Usage false |backend, stage| backend.usage(),
+        Verify false |backend, stage| backend.verify().expect("the backend beneath has one").verify(),
         Close false |backend, stage| backend.close(),
     ]
 }
 
+/// A backend in memory with a checker, which has one thing to tell.
+#[derive(Debug)]
+struct Verified(MemoryBackend);
+
+#[async_trait]
+impl PartitionStore for Verified {
+    forward_backend!(PartitionStore => 0);
+}
+
+#[async_trait]
+impl ItemStore for Verified {
+    forward_backend!(ItemStore => 0);
+}
+
+#[async_trait]
+impl MetadataStore for Verified {
+    forward_backend!(MetadataStore => 0);
+}
+
+#[async_trait]
+impl StorageBackend for Verified {
+    forward_backend!(StorageBackend => 0, except [verify]);
+
+    fn verify(&self) -> Option<&dyn Verify> {
+        Some(&OneRow)
+    }
+}
+
+#[derive(Debug)]
+struct OneRow;
+
+#[async_trait]
+impl Verify for OneRow {
+    async fn verify(&self) -> Result<Vec<String>> {
+        Ok(vec!["one row too many".to_owned()])
+    }
+}
+
 /// A backend with the stage set, and the one beneath it, which has no faults.
-async fn set() -> (Faults, Arc<MemoryBackend>, Stage) {
-    let inner = Arc::new(MemoryBackend::new());
+async fn set() -> (Faults, Arc<Verified>, Stage) {
+    let inner = Arc::new(Verified(MemoryBackend::new()));
     let faults = Faults::around(inner.clone());
     let id = PartitionId::new("stage", 0).unwrap();
     let config = PartitionConfig::default();
@@ -271,6 +310,17 @@ async fn a_call_that_the_backend_refuses_is_refused_by_it_after_all() {
 
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(error.outcome(), Outcome::NotApplied);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_checker_is_there_where_the_backend_has_one_and_tells_what_that_tells() {
+    let (faults, _, _) = set().await;
+    let unchecked = Faults::around(Arc::new(MemoryBackend::new()));
+
+    let told = faults.verify().unwrap().verify().await.unwrap();
+
+    assert_eq!(told, ["one row too many"]);
+    assert!(unchecked.verify().is_none());
 }
 
 #[tokio::test(flavor = "current_thread")]
