@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use storage_conformance::cases;
+
 /// How many must have run: those that did not compile do not count.
 const RAN_MIN: usize = 150;
 /// How many of each of the two crates.
@@ -15,7 +17,10 @@ const CRATES: [&str; 2] = ["storage-kv", "storage-memory"];
 struct Row {
     mutant: String,
     verdict: String,
+    /// Without its mark.
     remark: String,
+    /// Whether it was added by hand to what the script has found.
+    is_marked: bool,
 }
 
 fn root() -> PathBuf {
@@ -23,9 +28,12 @@ fn root() -> PathBuf {
 }
 
 fn page() -> Vec<Row> {
-    let path = root().join("docs/cargo-mutants.md");
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-    rows(&text)
+    rows(&text_of("docs/cargo-mutants.md"))
+}
+
+fn text_of(file: &str) -> String {
+    let path = root().join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
 }
 
 /// All rows of tables whose first cell is code. A `|` within a cell is escaped.
@@ -43,10 +51,13 @@ fn rows(text: &str) -> Vec<Row> {
                     "a line of the page has other cells than mutant, verdict and remark: {line}"
                 );
             };
+            let remark = remark.trim();
+            let unmarked = remark.strip_suffix('†');
             Row {
                 mutant: mutant.trim().trim_end_matches('`').to_owned(),
                 verdict: verdict.trim().to_owned(),
-                remark: remark.trim().to_owned(),
+                remark: unmarked.unwrap_or(remark).trim().to_owned(),
+                is_marked: unmarked.is_some(),
             }
         })
         .collect()
@@ -56,8 +67,13 @@ fn rows(text: &str) -> Vec<Row> {
 fn complaint(row: &Row) -> Option<String> {
     let remark = row.remark.as_str();
     match row.verdict.as_str() {
-        "caught" if remark.is_empty() => Some("nothing says which test failed".to_owned()),
-        "caught" | "timeout" | "unviable" => None,
+        "caught" => {
+            let case = remark.strip_prefix("`conformance ");
+            let case = case.and_then(|case| case.strip_suffix('`'));
+            let is_there = case.is_some_and(|case| cases::find(case).is_some());
+            (!is_there).then(|| format!("no case of the suite has the name in «{remark}»"))
+        }
+        "timeout" | "unviable" => None,
         "missed" => {
             if let Some(test) = remark.strip_prefix("seen by `") {
                 let name = test.trim_end_matches('`').rsplit(['/', ':', ' ']).next();
@@ -132,6 +148,32 @@ fn no_survivor_is_open() {
 }
 
 #[test]
+fn the_page_says_with_how_much_effort_its_rows_were_found() {
+    let (page, script) = (
+        text_of("docs/cargo-mutants.md"),
+        text_of("scripts/mutants-sample"),
+    );
+
+    let (_, effort) = script.split_once("EFFORT = {\n").unwrap();
+    let (effort, _) = effort.split_once("\n}").unwrap();
+    for line in effort.lines() {
+        let line = line.trim().trim_end_matches(',').replace('"', "");
+        let setting = format!("`{}`", line.replace(": ", "="));
+        assert!(page.contains(&setting), "the page does not say {setting}");
+    }
+    let rows = rows(&page);
+    let of = |verdict: &str| rows.iter().filter(|row| row.verdict == verdict).count();
+    let ran = rows.len() - of("unviable");
+    let told = format!(
+        "Of {ran} mutants that ran the suite let {} through.",
+        of("missed")
+    );
+    assert!(page.contains(&told), "the page does not say: {told}");
+    let marked = rows.iter().filter(|row| row.is_marked).count();
+    assert!(page.contains(&format!("- † ({marked} rows): not found by this script.")));
+}
+
+#[test]
 fn no_mutant_stands_in_the_page_twice() {
     let rows = page();
 
@@ -167,5 +209,9 @@ fn a_survivor_without_a_reason_is_complained_about() {
     );
     assert!(found("| `storage-kv/src/a.rs:1:2: delete !` | sleeping | |").is_some());
     assert!(found("| `storage-kv/src/a.rs:1:2: delete !` | caught | |").is_some());
+    assert!(
+        found("| `storage-kv/src/a.rs:1:2: delete !` | caught | `conformance lease::no_case` |")
+            .is_some()
+    );
     assert!(found("| `storage-kv/src/a.rs:1:2: delete !` | missed | no difference: the order is not told to anybody |").is_none());
 }
