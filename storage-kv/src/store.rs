@@ -465,7 +465,9 @@ impl<E: OrderedKv> Store<E> {
                     .unwrap_or("no message");
                 Err(KvError::new(
                     KvErrorKind::Broken,
-                    format!("the engine panicked: {what}"),
+                    format!(
+                        "the engine panicked ({what}), most likely over damage; close the backend, and verify the place"
+                    ),
                 ))
             });
         if let Err(error) = &result

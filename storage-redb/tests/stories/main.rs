@@ -4,4 +4,5 @@ mod disk;
 #[path = "../driver/mod.rs"]
 mod driver;
 mod golden;
+mod large;
 mod places;
