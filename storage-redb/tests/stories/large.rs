@@ -1,5 +1,7 @@
 //! Damage to a file that is too large for its checksums to be compared at every opening.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
