@@ -155,12 +155,18 @@ pub(crate) async fn measure(driver: DiskDriver, plan: &Plan) -> Result<Measured,
 
     progress.stage(&format!("{name}: the life of a store"), 0);
     let drained = life::measure(driver, plan, &mut measured).await?;
-    progress.stage(&format!("{name}: memory by depth"), 0);
-    // In processes of their own, while the space of what was drained is given back in this one.
-    resident::measure(driver, plan.resident_depths(), plan.part(5), &mut measured)?;
-    progress.stage(&format!("{name}: until space is given back"), 0);
-    let within = plan.given_back_within;
-    drained.given_back(within, &mut measured).await?;
+    let mut drained = Some(drained);
+    // In processes of their own: where it has to be quick, while the space of what was drained is given back in this one.
+    for is_memory in [plan.is_quick, !plan.is_quick] {
+        if is_memory {
+            progress.stage(&format!("{name}: memory by depth"), 0);
+            resident::measure(driver, plan.resident_depths(), plan.part(5), &mut measured)?;
+        } else if let Some(drained) = drained.take() {
+            progress.stage(&format!("{name}: until space is given back"), 0);
+            let within = plan.given_back_within;
+            drained.given_back(within, &mut measured).await?;
+        }
+    }
     progress.stage(&format!("{name}: many producers"), 0);
     crowd::measure(plan.crowd(driver), &mut measured).await?;
     let mut slow = Measured::default();
