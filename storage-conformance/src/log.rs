@@ -18,6 +18,7 @@ pub(crate) struct OperationLog {
     entries: Mutex<VecDeque<Entry>>,
     calls: AtomicU64,
     durability: OnceLock<Durability>,
+    remark: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -47,6 +48,16 @@ impl OperationLog {
     /// What an `Ok` of the backend meant, where one was opened.
     pub(crate) fn durability(&self) -> Option<Durability> {
         self.durability.get().copied()
+    }
+
+    /// Logs what a reader of the report is to know although the case passes: the first of such remarks.
+    pub(crate) fn remark(&self, text: String) {
+        let _ = self.remark.set(text);
+    }
+
+    /// What was remarked.
+    pub(crate) fn remarked(&self) -> Option<String> {
+        self.remark.get().cloned()
     }
 
     /// Logs a call that begins. Dropping what it returns logs that the future was dropped.

@@ -14,6 +14,8 @@ use crate::run::{self, Found};
 pub struct Effort {
     /// How many sequences all model runs together do; `None` is as the environment says.
     pub model_runs: Option<u64>,
+    /// How many histories each case about them makes, of the seeds from 0; `None` is as the environment says.
+    pub history_runs: Option<u64>,
     /// Whether a sequence that fails is shrunk, and left as a candidate for the corpus.
     pub is_shrunk: bool,
     /// How long a case may stand still before it counts as hanging.
@@ -27,6 +29,7 @@ impl Default for Effort {
     fn default() -> Self {
         Self {
             model_runs: None,
+            history_runs: None,
             is_shrunk: true,
             patience: run::PATIENCE,
             signal_patience: run::SIGNAL_PATIENCE,

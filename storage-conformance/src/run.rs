@@ -132,6 +132,7 @@ fn judge(
     let log = Arc::new(OperationLog::default());
     let found = attempt_logged(harness, case, Effort::default(), &log);
     let (verdict, reason) = verdict_of(&found, deviation);
+    let reason = reason.or_else(|| log.remarked());
 
     let record = CaseRecord::new(harness.driver().name(), case, verdict, reason.clone())
         .with_durability(log.durability());

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use storage_api::{Error, ItemEntry, Outcome, PartitionId, Produced, Result, Step, Version};
+use storage_api::{
+    Error, ErrorKind, ItemEntry, Outcome, PartitionId, Produced, Result, Step, Version,
+};
 
 use super::request::{Answer, Request};
 
@@ -38,6 +40,8 @@ pub(crate) enum Ending {
     Answered(Tick, Box<Answer>),
     /// It says that it changed nothing.
     Refused(Tick, Arc<Error>),
+    /// It says that it changed nothing, for a reason outside of what is stored: anything may be refused so at any time.
+    Failed(Tick, Arc<Error>),
     /// It says that nobody knows: it may have applied, or may apply at any later time, or never.
     Unknown(Tick, Arc<Error>),
     /// Its future was dropped: it applied or not before any later call on the same partition began (clause ATOM-2).
@@ -50,7 +54,10 @@ impl Call {
     /// When it was over; `None` where it may still be under way.
     pub(crate) fn over(&self) -> Option<Tick> {
         match self.ending {
-            Ending::Answered(at, _) | Ending::Refused(at, _) | Ending::Dropped(at) => Some(at),
+            Ending::Answered(at, _)
+            | Ending::Refused(at, _)
+            | Ending::Failed(at, _)
+            | Ending::Dropped(at) => Some(at),
             Ending::Unknown(..) | Ending::Never => None,
         }
     }
@@ -65,7 +72,8 @@ impl Call {
 
     /// Whether it has an answer or a refusal, which an order must explain.
     pub(crate) fn is_answered(&self) -> bool {
-        matches!(self.ending, Ending::Answered(..) | Ending::Refused(..))
+        use Ending::{Answered, Failed, Refused};
+        matches!(self.ending, Answered(..) | Refused(..) | Failed(..))
     }
 
     /// Whether neither was over when the other began.
@@ -132,6 +140,16 @@ impl Ending {
                 Self::Refused(at, Arc::new(error))
             }
             Err(error) => Self::Unknown(at, Arc::new(error)),
+        }
+    }
+
+    /// The same, where a backend may fail at any time: what is `Unavailable` and did not apply may have been refused so.
+    pub(crate) fn or_failed(self) -> Self {
+        match self {
+            Self::Refused(at, error) if error.kind() == ErrorKind::Unavailable => {
+                Self::Failed(at, error)
+            }
+            other => other,
         }
     }
 }

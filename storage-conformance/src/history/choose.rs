@@ -26,7 +26,7 @@ pub(crate) enum Subject {
     Commits,
     /// Reads of metadata, and commits that check what was read.
     Transactions,
-    /// Partitions that come and go, with what is in them.
+    /// Partitions that come and go, with what is in them, and commits that may find them gone.
     Partitions,
 }
 
@@ -259,6 +259,8 @@ impl Chooser {
                 }
                 9 => Request::ListPartitions(self.max()),
                 10 => Request::Partition(self.partition()),
+                11..=13 => self.commit(),
+                14 => self.read(),
                 _ => self.on_items(),
             },
         }
@@ -287,8 +289,8 @@ impl Chooser {
             }
             40..=42 => Request::Release(partition.clone(), self.receipts(&partition)),
             43 => Request::ReleaseHolder(partition, self.holder(), self.max()),
-            44..=48 => Request::Maintain(partition, now, self.max()),
-            49..=50 => {
+            44..=47 => Request::Maintain(partition, now, self.max()),
+            48..=50 => {
                 let dead = self.given(&partition, |home| home.dead.clone());
                 let ids = match self.recent(&dead) {
                     Some(dead) if !self.one_in(4) => ItemIds::one(dead),
@@ -512,7 +514,7 @@ impl Chooser {
                 request.put(&space, &name, value(content), expires_at)
             };
         }
-        if self.subject == Subject::Commits {
+        if matches!(self.subject, Subject::Commits | Subject::Partitions) {
             for _ in 0..self.below(3) {
                 let partition = self.partition();
                 let added = match self.below(4) {

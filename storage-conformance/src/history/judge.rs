@@ -46,6 +46,11 @@ pub(crate) struct Evidence {
 ///
 /// A driver without `StrictOrder` is given the liberties of clause CONC-2.
 pub(crate) fn judge(calls: &[Call], is_strict: bool) -> Judgement {
+    judge_within(TRIES_MAX, calls, is_strict)
+}
+
+/// The same with that many tries for each component.
+pub(super) fn judge_within(tries_max: usize, calls: &[Call], is_strict: bool) -> Judgement {
     let facts = match Facts::of(calls) {
         Ok(facts) => facts,
         Err(reason) => {
@@ -59,7 +64,7 @@ pub(crate) fn judge(calls: &[Call], is_strict: bool) -> Judgement {
     };
     let mut order = Vec::new();
     for component in components(calls) {
-        match Search::new(calls, component, &facts, is_strict).run() {
+        match Search::new(calls, component, &facts, is_strict).run(tries_max) {
             Judgement::Ordered(more) => order.extend(more),
             other => return other,
         }
@@ -177,7 +182,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn run(self) -> Judgement {
+    fn run(self, tries_max: usize) -> Judgement {
         let mut seen = HashSet::new();
         let mut tries = 0;
         let mut best: (u32, Vec<usize>, Set, State) = (0, Vec::new(), 0, State::default());
@@ -206,7 +211,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             tries += 1;
-            if tries > TRIES_MAX {
+            if tries > tries_max {
                 return Judgement::Undecided;
             }
             let now_done = done | 1 << one;

@@ -13,13 +13,12 @@ mod perform;
 mod request;
 mod shrink;
 mod state;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod ways;
 mod weak;
 mod words;
-
-use std::sync::Arc;
 
 use storage_api::Capability;
 
@@ -28,11 +27,16 @@ use self::choose::Subject;
 use self::judge::{Evidence, Judgement, judge};
 use self::perform::{Manner, perform};
 use self::shrink::shrink;
+pub use self::tally::Tally;
 use crate::case::Case;
 use crate::env::Env;
 use crate::harness::{Harness, Spot};
 use crate::record::RecordDirectory;
 use crate::settings;
+
+/// The history of one seed alone.
+const SEED: &str = "STORAGE_HISTORY_SEED";
+const UNDECIDED: &str = "the search for an order was given up";
 
 /// A case that makes histories in one manner.
 macro_rules! histories {
@@ -43,6 +47,7 @@ macro_rules! histories {
                     subject: Subject::$subject,
                     is_on_threads: false $(|| histories!(@threads $modifier))*,
                     has_drops: false $(|| histories!(@drops $modifier))*,
+                    has_faults: false,
                 };
                 let case = Case::new(concat!("history::", $name), &[$($clause),+], |env| {
                     Box::pin(run(env, MANNER))
@@ -74,30 +79,44 @@ histories![
 ];
 
 async fn run(env: Env, manner: Manner) {
-    if let Some(seed) = settings::HISTORY_SEED.value() {
-        return run_seed(&env, seed, manner).await;
-    }
-    let first = settings::HISTORY_FIRST_SEED.value();
-    let runs = if env.claims().has(Capability::Verify) {
-        settings::HISTORY_RUNS_STORED.value()
-    } else {
-        settings::HISTORY_RUNS.value()
+    let (first, runs) = match env.effort().history_runs {
+        Some(runs) => (0, runs),
+        None => {
+            if let Some(seed) = settings::HISTORY_SEED.value() {
+                let tally = run_seed(&env, seed, manner).await;
+                assert_eq!(tally.undecided, 0, "{UNDECIDED}");
+                return;
+            }
+            let is_stored = env.claims().has(Capability::Verify);
+            let runs = if is_stored {
+                settings::HISTORY_RUNS_STORED.value()
+            } else {
+                settings::HISTORY_RUNS.value()
+            };
+            (settings::HISTORY_FIRST_SEED.value(), runs)
+        }
     };
+    let mut tally = Tally::default();
     for run in 0..runs {
-        run_seed(&env, first.wrapping_add(run), manner).await;
+        tally.add(&run_seed(&env, first.wrapping_add(run), manner).await);
+    }
+    match tally.remark() {
+        Ok(remark) => remark.into_iter().for_each(|text| env.log().remark(text)),
+        Err(complaint) => panic!("{complaint}"),
     }
 }
 
-async fn run_seed(env: &Env, seed: u64, manner: Manner) {
+async fn run_seed(env: &Env, seed: u64, manner: Manner) -> Tally {
     env.log().advance();
-    let Err(found) = one(env.harness(), env.case(), seed, manner).await else {
-        return;
+    let found = match one(env.harness(), env.case(), seed, manner).await {
+        Ok(tally) => return tally,
+        Err(found) => found,
     };
     if !env.effort().is_shrunk {
         panic!("{}", found.told());
     }
     let command = crate::run::command(env.case());
-    let command = format!("STORAGE_HISTORY_SEED={seed} {command}");
+    let command = format!("{SEED}={seed} {command}");
     let name = format!("{}-seed-{seed}", env.case().replace("::", "-"));
     let driver = env.harness().driver();
     let records = RecordDirectory::of(driver.name());
@@ -106,7 +125,7 @@ async fn run_seed(env: &Env, seed: u64, manner: Manner) {
 
 /// What one history has found.
 enum Found {
-    /// The driver did not come so far that there is a history, or nobody can say.
+    /// The driver did not come so far that there is a history.
     Trouble(String),
     Disorder {
         calls: Vec<Call>,
@@ -152,7 +171,7 @@ impl Found {
 }
 
 /// Makes one history of a fresh place and judges it.
-async fn one(harness: &dyn Harness, case: &str, seed: u64, manner: Manner) -> Result<(), Found> {
+async fn one(harness: &dyn Harness, case: &str, seed: u64, manner: Manner) -> Result<Tally, Found> {
     let trouble =
         |what: &str, error: &dyn std::fmt::Display| Found::Trouble(format!("{what}: {error}"));
     let spot = Spot::new(case);
@@ -171,11 +190,8 @@ async fn one(harness: &dyn Harness, case: &str, seed: u64, manner: Manner) -> Re
 
     let is_strict = harness.claims().has(Capability::StrictOrder);
     match judge(&calls, is_strict) {
-        Judgement::Ordered(_) => Ok(()),
-        Judgement::Undecided => {
-            let many = format!("{} calls", calls.len());
-            Err(trouble("the search for an order was given up", &many))
-        }
+        Judgement::Ordered(_) => Ok(Tally::of(&calls, false)),
+        Judgement::Undecided => Ok(Tally::of(&calls, true)),
         Judgement::Disordered(evidence) => Err(Found::Disorder {
             calls,
             evidence,
@@ -184,36 +200,36 @@ async fn one(harness: &dyn Harness, case: &str, seed: u64, manner: Manner) -> Re
     }
 }
 
-/// Makes and judges one history of every kind with that seed, on threads and by turns, for those who go on until something
-/// is found. `Err` says what was found, where it is drawn, and how to repeat it.
+/// Makes and judges histories on a driver whose calls fail now and then, before or after they apply: of every subject, with and
+/// without drops, on threads and by turns, with the seeds from 0 on, or with that of `STORAGE_HISTORY_SEED` alone.
+///
+/// A call refused as `Unavailable` and `NotApplied` is taken at its word whatever the model says: it has changed nothing. One
+/// whose outcome is `Unknown` may have applied, or apply later, or never. `Err` says what was found, where it is drawn, and the
+/// command that repeats it, which runs the test of that name.
 ///
 /// Builds runtimes of its own: not to be called from within one.
-pub fn round(harness: &Arc<dyn Harness>, seed: u64) -> Result<(), String> {
-    for subject in Subject::ALL {
-        for (is_on_threads, has_drops) in
-            [(true, false), (true, true), (false, false), (false, true)]
-        {
-            let manner = Manner {
-                subject,
-                is_on_threads,
-                has_drops,
-            };
-            let mut builder = if is_on_threads {
-                tokio::runtime::Builder::new_multi_thread()
-            } else {
-                tokio::runtime::Builder::new_current_thread()
-            };
-            let runtime = builder.worker_threads(4).enable_all().build();
+pub fn rounds_with_faults(harness: &dyn Harness, test: &str, rounds: u64) -> Result<Tally, String> {
+    let seeds = match settings::HISTORY_SEED.value() {
+        Some(seed) => seed..=seed,
+        None => 0..=rounds.saturating_sub(1),
+    };
+    let mut tally = Tally::default();
+    for seed in seeds {
+        for manner in Manner::all_with_faults() {
+            let runtime = manner.runtime();
             let runtime = runtime.map_err(|error| format!("cannot build a runtime: {error}"))?;
-            let name = format!("history-{manner}-seed-{seed}");
-            let command = format!("a round of histories with seed {seed}");
-            let found = runtime.block_on(one(&**harness, &name, seed, manner));
-            found.map_err(|found| {
+            let name = format!("{test}-{manner}-seed-{seed}");
+            let made = runtime.block_on(one(harness, &name, seed, manner));
+            let made = made.map_err(|found| {
+                let command = crate::run::invocation(&format!("--exact {test}"));
                 let driver = harness.driver();
                 let records = RecordDirectory::of(driver.name());
+                let command = format!("{SEED}={seed} {command}");
                 found.report(driver.name(), &records, &name, &command)
             })?;
+            tally.add(&made);
         }
     }
-    Ok(())
+    tally.remark()?;
+    Ok(tally)
 }

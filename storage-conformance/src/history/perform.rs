@@ -20,6 +20,33 @@ pub(crate) struct Manner {
     pub(crate) is_on_threads: bool,
     /// Whether futures are dropped now and then.
     pub(crate) has_drops: bool,
+    /// Whether calls fail now and then for a reason that lies outside of the backend: see [`Ending::Failed`].
+    pub(crate) has_faults: bool,
+}
+
+impl Manner {
+    /// Every manner of making a history in which calls fail.
+    pub(crate) fn all_with_faults() -> impl Iterator<Item = Self> {
+        let ways = [(false, false), (false, true), (true, false), (true, true)];
+        Subject::ALL.into_iter().flat_map(move |subject| {
+            ways.map(|(is_on_threads, has_drops)| Self {
+                subject,
+                is_on_threads,
+                has_drops,
+                has_faults: true,
+            })
+        })
+    }
+
+    /// Where such a history is made.
+    pub(crate) fn runtime(&self) -> std::io::Result<tokio::runtime::Runtime> {
+        let mut builder = if self.is_on_threads {
+            tokio::runtime::Builder::new_multi_thread()
+        } else {
+            tokio::runtime::Builder::new_current_thread()
+        };
+        builder.worker_threads(4).enable_all().build()
+    }
 }
 
 impl std::fmt::Display for Manner {
@@ -30,7 +57,8 @@ impl std::fmt::Display for Manner {
             "by-turns"
         };
         let drops = if self.has_drops { "-with-drops" } else { "" };
-        write!(f, "{:?}-{runs}{drops}", self.subject)
+        let faults = if self.has_faults { "-with-faults" } else { "" };
+        write!(f, "{:?}-{runs}{drops}{faults}", self.subject)
     }
 }
 
@@ -168,12 +196,16 @@ impl Lane {
         is_short: bool,
         ending: impl FnOnce(u64) -> Ending,
     ) {
+        let mut ending = ending(self.ticks.next());
+        if self.manner.has_faults {
+            ending = ending.or_failed();
+        }
         let call = Call {
             lane: self.number,
             request,
             called,
             is_short,
-            ending: ending(self.ticks.next()),
+            ending,
         };
         self.chooser.learn(&call);
         self.calls.push(call);

@@ -45,6 +45,9 @@ impl State {
         is_strict: bool,
         passed_over: PassedOver<'_>,
     ) -> Result<Self, Instead> {
+        if matches!(call.ending, Ending::Failed(..)) {
+            return Ok(self.clone());
+        }
         let mut contents = self.contents.clone();
         let untold = UNTOLD + index as u64 * UNTOLD_EACH;
         contents.last_lease = untold;

@@ -10,7 +10,7 @@ use storage_api::{
 use super::Found;
 use super::call::{Call, Ending};
 use super::choose::Subject;
-use super::judge::{Evidence, Judgement, judge};
+use super::judge::{Evidence, Judgement, judge, judge_within};
 use super::perform::{Manner, perform};
 use super::request::{Answer, Listed, Request};
 use super::shrink::shrink;
@@ -18,7 +18,7 @@ use crate::env::{at, count, key, namespace, partition_id, value};
 use crate::record::RecordDirectory;
 
 /// A history that grows call by call.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Script(Vec<Call>);
 
 impl Script {
@@ -368,6 +368,114 @@ fn an_unknown_outcome_may_have_applied_late_or_never() {
 }
 
 #[test]
+fn a_call_that_failed_has_changed_nothing() {
+    let unavailable = |outcome| {
+        let error = Error::new(
+            ErrorKind::Unavailable,
+            Operation::Produce,
+            &home(),
+            "not now",
+        );
+        Ending::of(11, Err(error.with_outcome(outcome)))
+    };
+    let script = |ending, seen: &[(u64, &str)]| {
+        Script::on(&[&home()])
+            .end(1, 10, produce(&home(), "a"), ending)
+            .call(1, 12..13, list(&home()), ready(seen))
+    };
+
+    let failed = || unavailable(Outcome::NotApplied).or_failed();
+    assert!(script(failed(), &[]).has_order());
+    assert!(!script(failed(), &[(1, "a")]).has_order());
+    // A refusal must be explained where nothing fails for reasons of its own.
+    assert!(!script(unavailable(Outcome::NotApplied), &[]).has_order());
+    let unknown = || unavailable(Outcome::Unknown).or_failed();
+    assert!(script(unknown(), &[]).has_order());
+    assert!(script(unknown(), &[(1, "a")]).has_order());
+}
+
+#[test]
+fn a_commit_finds_its_partitions_or_does_nothing() {
+    let mut request = put("k", "1");
+    request.produce(&home(), batch("a")).unwrap();
+    request.produce(&other(), batch("b")).unwrap();
+    let entry_of = |answer| {
+        Script::on(&[&home(), &other()])
+            .call(1, 10..20, Request::DeletePartition(other()), Answer::Done)
+            .end(2, 11, Request::Commit(request.clone()), answer)
+    };
+    let refused = || {
+        let error = Error::new(
+            ErrorKind::NotFound,
+            Operation::Commit,
+            &other(),
+            "there is none",
+        );
+        Ending::of(19, Err(error))
+    };
+    let nothing = Answer::Entry(None);
+
+    let gone = entry_of(refused()).call(1, 21..22, list(&home()), ready(&[]));
+    assert!(gone.clone().call(1, 23..24, get("k"), nothing).has_order());
+    // A part of it has applied.
+    assert!(
+        !gone
+            .call(1, 23..24, get("k"), found("k", "1", 3))
+            .has_order()
+    );
+    let part = entry_of(refused()).call(1, 21..22, list(&home()), ready(&[(1, "a")]));
+    assert!(!part.has_order());
+    // It came before the partition went.
+    let both = Committed {
+        version: Some(version(3)),
+        produced: [1, 1]
+            .map(|first| Produced::new(Some(id(first)), 1, Vec::new()))
+            .into(),
+    };
+    let both = Answer::Commit(CommitOutcome::Committed(both));
+    let before = entry_of(Ending::Answered(19, Box::new(both))).call(
+        1,
+        21..22,
+        list(&home()),
+        ready(&[(1, "a")]),
+    );
+    assert!(
+        before
+            .clone()
+            .call(1, 23..24, get("k"), found("k", "1", 3))
+            .has_order()
+    );
+    // And nothing of it comes back with the partition.
+    let not_found = Error::new(
+        ErrorKind::NotFound,
+        Operation::ListItems,
+        &other(),
+        "there is none",
+    );
+    let looked = before
+        .clone()
+        .end(1, 23, list(&other()), Ending::of(24, Err(not_found)));
+    assert!(looked.has_order());
+    let back = before.call(1, 23..24, list(&other()), ready(&[(1, "b")]));
+    assert!(!back.has_order());
+}
+
+#[test]
+fn a_search_that_takes_too_long_is_given_up() {
+    let script = Script::on(&[&home()])
+        .call(1, 10..20, produce(&home(), "a"), stored(1))
+        .call(2, 11..19, lease(), nothing_leased());
+
+    // The creation, and each of the others behind it.
+    let given_up = judge_within(2, &script.0, true);
+    assert!(matches!(given_up, Judgement::Undecided), "{given_up:?}");
+    assert!(matches!(
+        judge_within(3, &script.0, true),
+        Judgement::Ordered(_)
+    ));
+}
+
+#[test]
 fn a_dropped_call_is_settled_before_the_next_begins() {
     let script =
         || Script::on(&[&home(), &other()]).end(1, 10, produce(&home(), "a"), Ending::Dropped(11));
@@ -556,6 +664,7 @@ const SEEN: &[&str] = &[
     "if a range of",
     "already exists: cannot create",
     "not found: cannot",
+    "not found: cannot commit",
     "capacity exceeded: cannot",
     "unavailable: cannot produce",
     "→ dropped",
@@ -576,6 +685,7 @@ async fn histories_reach_every_outcome_and_calls_overlap() {
                 subject,
                 is_on_threads: false,
                 has_drops: seed % 3 == 0,
+                has_faults: false,
             };
             let place = harness.provision(&Spot::new("self")).await.unwrap();
             let calls = perform(place.open().await.unwrap(), seed, manner).await;

@@ -237,7 +237,9 @@ impl Call {
     pub(crate) fn end_told(&self) -> String {
         match &self.ending {
             Ending::Answered(_, answer) => answer.told(),
-            Ending::Refused(_, error) | Ending::Unknown(_, error) => refusal(error),
+            Ending::Refused(_, error) | Ending::Failed(_, error) | Ending::Unknown(_, error) => {
+                refusal(error)
+            }
             Ending::Dropped(_) => "dropped".to_owned(),
             Ending::Never => "never came back".to_owned(),
         }

@@ -24,7 +24,8 @@ pub(crate) fn mutants() -> Vec<Mutant> {
         ),
         Mutant::new(
             "a_commit_applies_in_two_steps",
-            "The metadata of a commit is written before its items: whoever looks in between sees half.",
+            "The metadata of a commit is written before its items: whoever looks in between sees half, and half stays where the \
+             items are refused.",
             TwoSteps::wrap,
             &[
                 "history::commits_over_partitions_have_an_order_with_all_else",
@@ -79,6 +80,22 @@ pub(crate) fn mutants() -> Vec<Mutant> {
             ],
         ),
         Mutant::new(
+            "a_commit_leaves_out_what_is_gone",
+            "A commit does nothing to a partition that is not there, and all the rest, instead of refusing the whole.",
+            LeavesOut::wrap,
+            &[
+                "history::partitions_that_come_and_go_have_an_order",
+                "history::partitions_that_come_and_go_by_turns_have_an_order",
+            ],
+        ),
+        Mutant::new(
+            "a_commit_stores_into_what_was_deleted",
+            "A commit reads the records of its partitions before it takes the lock, and writes them whole: one that was deleted \
+             meanwhile is there again.",
+            BringsBack::wrap,
+            &["history::partitions_that_come_and_go_by_turns_have_an_order"],
+        ),
+        Mutant::new(
             "dropped_calls_go_on",
             "A produce works in a task of its own, which goes on when the caller has gone: the next call does not see it, and a \
              later one does.",
@@ -93,12 +110,15 @@ pub(crate) fn mutants() -> Vec<Mutant> {
 
 wrong! {
     /// See `a_lease_reads_and_then_writes`.
-    LooksFirst
+    LooksFirst { meeting: Meeting }
     ItemStore [lease] {
         async fn lease(&self, partition: &PartitionId, request: LeaseRequest) -> Result<LeasedBatch> {
             let before = self.inner.contents();
             let found = Model::of(before.clone()).lease(partition, request)?;
-            yield_now().await;
+            if found.is_empty() {
+                return Ok(found);
+            }
+            let _turn = self.meeting.after_reading().await;
             let mut batch = LeasedBatch::new(request.deadline, request.holder);
             let mut is_changed = false;
             self.inner.edit(|contents| {
@@ -117,7 +137,7 @@ wrong! {
                     batch.push(new, &record, item.note());
                 }
             });
-            self.at.fired.fire_if(is_changed && !batch.is_empty());
+            self.at.fired.fire_if(is_changed);
             Ok(batch)
         }
     }
@@ -170,18 +190,22 @@ fn part_of(
     for one in request.writes().iter().filter(|_| has_writes) {
         write(&mut part, one);
     }
-    for step in request.steps().iter().filter(|_| has_steps) {
-        let added = match step.clone() {
-            Step::Produce { partition, batch } => part.produce(&partition, unsealed(&batch)),
-            Step::Complete {
-                partition,
-                receipts,
-            } => part.complete(&partition, receipts),
-            Step::Delete { partition, ids } => part.delete_items(&partition, ids),
-        };
-        added.expect("a part is not larger than the whole");
+    for one in request.steps().iter().filter(|_| has_steps) {
+        step(&mut part, one);
     }
     part
+}
+
+fn step(request: &mut CommitRequest, step: &Step) {
+    let added = match step.clone() {
+        Step::Produce { partition, batch } => request.produce(&partition, unsealed(&batch)),
+        Step::Complete {
+            partition,
+            receipts,
+        } => request.complete(&partition, receipts),
+        Step::Delete { partition, ids } => request.delete_items(&partition, ids),
+    };
+    added.expect("a part is not larger than the whole");
 }
 
 fn write(request: &mut CommitRequest, write: &Write) {
@@ -397,6 +421,45 @@ wrong! {
             }
             self.at.fired.fire_if(*shown != now);
             Ok(shown.clone())
+        }
+    }
+}
+
+wrong! {
+    /// See `a_commit_leaves_out_what_is_gone`.
+    LeavesOut
+    StorageBackend [commit] {
+        async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome> {
+            let there = self.inner.contents().partitions;
+            let is_there = |one: &&Step| there.iter().any(|there| there.info.id == *one.partition());
+            let mut rest = part_of(&request, request.checks(), true, false);
+            for one in request.steps().iter().filter(is_there) {
+                step(&mut rest, one);
+            }
+            self.at.fired.fire_if(rest.steps().len() < request.steps().len());
+            self.inner.commit(rest).await
+        }
+    }
+}
+
+wrong! {
+    /// See `a_commit_stores_into_what_was_deleted`.
+    BringsBack
+    StorageBackend [commit] {
+        async fn commit(&self, request: CommitRequest) -> Result<CommitOutcome> {
+            let mut read = self.inner.contents().partitions;
+            read.retain(|one| request.steps().iter().any(|step| *step.partition() == one.info.id));
+            // Enough turns of others that one of them deletes it.
+            for _ in 0..8 {
+                yield_now().await;
+            }
+            self.at.edit(|contents| {
+                let there: Vec<_> = contents.partitions.iter().map(|there| there.info.id.clone()).collect();
+                read.retain(|one| !there.contains(&one.info.id));
+                contents.partitions.append(&mut read);
+                contents.partitions.sort_by(|one, other| one.info.id.cmp(&other.info.id));
+            });
+            self.inner.commit(request).await
         }
     }
 }

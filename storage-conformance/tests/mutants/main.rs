@@ -94,6 +94,7 @@ fn mutants() -> Vec<Mutant> {
 /// A mutant fails soon or not at all.
 const EFFORT: Effort = Effort {
     model_runs: Some(64),
+    history_runs: Some(100),
     is_shrunk: false,
     patience: Duration::from_secs(60),
     signal_patience: Duration::from_secs(2),
