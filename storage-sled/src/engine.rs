@@ -22,6 +22,8 @@ const DIRECTORY: &str = "queue.sled";
 const LOG: &str = "db";
 /// Where sled keeps values that are too large for its log.
 const BLOBS: &str = "blobs";
+/// How the name of a snapshot ends while it is written.
+const UNFINISHED: &str = "generating";
 
 /// What must be free on the disk before a batch is handed to sled: a few segments of its log, and for each byte of the batch
 /// so many, as it writes whole pages.
@@ -52,6 +54,8 @@ impl SledEngine {
     /// directory.
     pub fn open(place: &Path, cache_bytes: usize, faults: &Faults) -> KvResult<Self> {
         Seal::of(place).break_open()?;
+        let removed = remove_unfinished(&place.join(DIRECTORY));
+        removed.map_err(|error| translate_io("removing an unfinished snapshot", error))?;
         let config = sled::Config::new()
             .path(place.join(DIRECTORY))
             .cache_capacity(cache_bytes as u64)
@@ -128,6 +132,25 @@ impl SledEngine {
         }
         Ok(files)
     }
+}
+
+/// Removes the snapshot that a process was writing when it was killed. sled gives it a name of its own until it is whole, and
+/// takes it for a damaged one all the same; the one before it is still there.
+fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == UNFINISHED)
+        {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Undoes a batch, unless what was before it is cleared.

@@ -97,3 +97,20 @@ async fn a_place_whose_process_was_killed_is_opened_without_its_seal() {
         "while it is open there is none"
     );
 }
+
+#[tokio::test]
+async fn a_snapshot_that_a_kill_left_unfinished_is_no_damage() {
+    for written in ["", "the beginning of a snapshot"] {
+        let scratch = tempfile::tempdir().unwrap();
+        let before = furnish_and_close::<Sled>(scratch.path()).await;
+        fs::remove_file(scratch.path().join("seal")).unwrap();
+        // Behind every other, as the newest is.
+        let snapshot = "queue.sled/snap.7FFFFFFFFFFFFFFF.generating";
+        fs::write(scratch.path().join(snapshot), written).unwrap();
+
+        let backend = open::<Sled>(scratch.path()).await;
+
+        assert_eq!(contents(&backend).await, before);
+        assert!(!scratch.path().join(snapshot).exists());
+    }
+}
