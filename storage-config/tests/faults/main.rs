@@ -11,6 +11,7 @@ mod power;
 mod processes;
 mod role;
 mod scene;
+mod syncs;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
             trials.extend(stories.iter().map(|story| trial(driver, *story)));
         }
         trials.extend(power::trials(driver));
+        trials.push(syncs::trial(driver));
         for story in disks::ALL {
             trials.push(trial(driver, *story).with_ignored_flag(!mounts));
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::scene::Scene;
-use crate::{damage, disks, processes};
+use crate::{damage, disks, processes, syncs};
 
 const NAME: &str = "STORAGE_FAULTS_ROLE";
 const DRIVER: &str = "STORAGE_FAULTS_DRIVER";
@@ -39,6 +39,7 @@ impl Role {
             "work" => processes::work(&scene),
             "finish" => processes::finish(&scene),
             "grow" => damage::grow(&scene),
+            "broken-disk" => syncs::broken_disk(&scene),
             "full-disk" => disks::full_disk(&scene),
             "read-only" => disks::read_only(&scene),
             unknown => panic!("there is no role «{unknown}»"),
