@@ -22,17 +22,12 @@ struct Leaving {
 
 impl Partition {
     pub(crate) fn complete(&mut self, receipts: &Receipts) -> Vec<CompleteOutcome> {
-        let outcome = |completed| match completed {
-            Ok(()) => CompleteOutcome::Done,
-            Err(StepFailure::NotFound) => CompleteOutcome::NotFound,
-            Err(StepFailure::LeaseLost) => CompleteOutcome::LeaseLost,
-        };
         if let [receipt] = receipts[..] {
-            return vec![outcome(self.complete_single(receipt))];
+            return vec![self.complete_single(receipt)];
         }
         let mut tally = Tally::default();
         let mut leaving = Leaving::default();
-        let complete = |receipt| outcome(self.complete_one(receipt, &mut tally, &mut leaving));
+        let complete = |receipt| outcome_of(self.complete_one(receipt, &mut tally, &mut leaving));
         let outcomes = receipts.iter().copied().map(complete).collect();
         self.let_leave(&mut leaving);
         self.count(State::Leased, &tally, false);
@@ -40,25 +35,26 @@ impl Partition {
     }
 
     /// Removes the item of a receipt, which is done with and has no neighbours.
-    fn complete_single(&mut self, receipt: Receipt) -> Result<(), StepFailure> {
-        let slot = self.remove_leased(receipt)?;
+    pub(crate) fn complete_single(&mut self, receipt: Receipt) -> CompleteOutcome {
+        let slot = match self.remove_leased(receipt) {
+            Ok(slot) => slot,
+            Err(failure) => return outcome_of(Err(failure)),
+        };
         let deadline = self.leases.leave(slot.grant().0, receipt.item.get());
         let mut tally = Tally::default();
         tally.add(&slot, self.log.created_at(&slot), Some(deadline));
         self.log.release(&slot);
         self.count(State::Leased, &tally, false);
-        Ok(())
+        CompleteOutcome::Done
     }
 
     /// Takes out the slot of a receipt; key and note go along, lease and record are left behind.
-    #[inline]
+    #[inline(always)]
     fn remove_leased(&mut self, receipt: Receipt) -> Result<Slot, StepFailure> {
         let id = receipt.item.get();
         let leases = &self.leases;
-        let removed = self
-            .slots
-            .remove_if(id, |slot| expect_lease(leases, slot, receipt));
-        let slot = removed?.ok_or(StepFailure::NotFound)?;
+        let check = |slot: &Slot| expect_lease(leases, slot, receipt);
+        let slot = self.slots.remove_if(id, StepFailure::NotFound, check)?;
         if slot.is_keyed() {
             self.let_go_of_key(&slot, self.info.config.dedup_for());
         }
@@ -164,5 +160,13 @@ impl Partition {
             }
         };
         Ok(ids.iter().copied().map(revive).collect())
+    }
+}
+
+fn outcome_of(completed: Result<(), StepFailure>) -> CompleteOutcome {
+    match completed {
+        Ok(()) => CompleteOutcome::Done,
+        Err(StepFailure::NotFound) => CompleteOutcome::NotFound,
+        Err(StepFailure::LeaseLost) => CompleteOutcome::LeaseLost,
     }
 }

@@ -2,8 +2,8 @@
 
 use storage_api::limits::BATCH_BYTES_MAX;
 use storage_api::{
-    Count, ExtendOutcome, Holder, LeaseId, LeaseRequest, LeasedBatch, Mode, NewLease, Operation,
-    Receipts, ReleaseOutcome, ReleasedHolder, Result, State, StepFailure, Timestamp,
+    Count, ExtendOutcome, Holder, LeaseId, LeaseRequest, LeasedBatch, Mode, NewLease, Note,
+    Operation, Receipts, ReleaseOutcome, ReleasedHolder, Result, State, StepFailure, Timestamp,
 };
 
 use crate::leases::Members;
@@ -17,6 +17,14 @@ use crate::slot::Slot;
 const CHOICE_RUNS_KEPT_MAX: usize = 32;
 
 const LEASES_USED_UP: &str = "the leases are used up";
+
+/// The item that is leased next, as it is before.
+#[derive(Debug, Clone, Copy)]
+struct First {
+    priority: u8,
+    stand: Stand,
+    slot: Slot,
+}
 
 /// The items that a lease takes of one priority.
 #[derive(Debug, Default)]
@@ -83,48 +91,45 @@ impl Partition {
     }
 
     /// The first item, where no other is asked for and nothing speaks against it.
-    fn plain_first(&self, request: &LeaseRequest) -> Option<(u8, Stand)> {
+    fn plain_first(&self, request: &LeaseRequest) -> Option<First> {
         if request.items_max != Count::ONE {
             return None;
         }
         let (priority, (position, id)) = self.ready.first_queued()?;
         let slot = self.slots.get(id)?;
-        (slot.is_ready_at(position) && !slot.expires()).then_some((priority, (position, id)))
+        (slot.is_ready_at(position) && !slot.expires()).then_some(First {
+            priority,
+            stand: (position, id),
+            slot: *slot,
+        })
     }
 
-    /// Leases an item that is the first of the queue of its priority.
-    fn lease_first(
-        &mut self,
-        request: &LeaseRequest,
-        (priority, (position, id)): (u8, Stand),
-    ) -> Result<LeasedBatch> {
+    /// Leases the first item alone.
+    fn lease_first(&mut self, request: &LeaseRequest, first: First) -> Result<LeasedBatch> {
         let Some(lease) = self.numbers.give(1) else {
             return Err(self.capacity_exceeded(Operation::Lease, LEASES_USED_UP));
         };
-        let mut batch = LeasedBatch::new(request.deadline, request.holder);
+        let (position, id) = first.stand;
         let members = Members::Run {
             item: id,
             lease,
             len: 1,
         };
         let number = self.leases.grant(request.deadline, request.holder, members);
-        let mut grant = Granting::new(number, lease, &mut batch);
-        let Self {
-            slots,
-            log,
-            notes,
-            expiring,
-            ..
-        } = self;
-        let take = |slot: &mut Slot| grant.take(id, slot, log, notes, expiring);
-        slots.update(id, take).expect("the first item is there");
-        let tally = grant.tally;
+        let (buffer, range) = self.log.lend_single(&first.slot);
+        let begin = |slot: &mut Slot| begin(slot, id, lease, (number, 0));
+        let lease = self.slots.update(id, begin);
+        let lease = lease.expect("the first item is there");
+        let mut tally = Tally::default();
+        tally.add(&first.slot, self.log.created_at(&first.slot), None);
         self.count(State::Ready, &tally, false);
         self.count(State::Leased, &tally.due_at(request.deadline), true);
         let slots = &self.slots;
         let is_ready = |stand| is_ready_at(slots, stand);
-        self.ready.take(priority, 1, Some(position), &[], is_ready);
-        Ok(batch)
+        self.ready
+            .take(first.priority, 1, Some(position), &[], is_ready);
+        let note = note_of(&self.notes, id, &first.slot);
+        Ok(LeasedBatch::one(request, lease, buffer, range, note))
     }
 
     /// Leases what was chosen, under consecutive leases from `first` on.
@@ -411,8 +416,7 @@ impl<'a> Granting<'a> {
         notes: &Notes,
         expiring: &mut DueOrder,
     ) {
-        slot.set_attempts(slot.attempts().saturating_add(1));
-        slot.set_leased(self.number, self.index);
+        let lease = begin(slot, id, self.lease, (self.number, self.index));
         let expire_at = match slot.expires() {
             true => log.record(slot).expire_at(),
             false => None,
@@ -421,19 +425,29 @@ impl<'a> Granting<'a> {
             expiring.remove(&(expire_at, typed(id)));
         }
         self.tally.add(slot, log.created_at(slot), expire_at);
-        let lease = NewLease {
-            item: typed(id),
-            lease: LeaseId::new(self.lease).expect("the counter gives numbers within the limit"),
-            position: slot.typed_position(),
-            attempts: slot.attempts(),
-            is_revived: slot.is_revived(),
-        };
         self.index += 1;
         self.lease += 1;
-        let note = match slot.is_noted() {
-            true => notes.get(id),
-            false => None,
-        };
+        let note = note_of(notes, id, slot);
         log.lend(slot, lease, note, &mut self.last_buffer, self.batch);
+    }
+}
+
+/// The lease of an item begins, as the one at an index of a grant.
+fn begin(slot: &mut Slot, id: u64, lease: u64, (grant, index): (u32, u16)) -> NewLease {
+    slot.set_attempts(slot.attempts().saturating_add(1));
+    slot.set_leased(grant, index);
+    NewLease {
+        item: typed(id),
+        lease: LeaseId::new(lease).expect("the counter gives numbers within the limit"),
+        position: slot.typed_position(),
+        attempts: slot.attempts(),
+        is_revived: slot.is_revived(),
+    }
+}
+
+fn note_of<'a>(notes: &'a Notes, id: u64, slot: &Slot) -> Option<&'a Note> {
+    match slot.is_noted() {
+        true => notes.get(id),
+        false => None,
     }
 }

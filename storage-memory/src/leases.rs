@@ -148,12 +148,16 @@ impl Leases {
 
     /// An item is no longer leased by a grant; answers the deadline that it had.
     pub(crate) fn leave(&mut self, number: u32, item: u64) -> Timestamp {
-        let grant = self.get(number);
+        let grant = self.grants.get_mut(number);
+        let grant = grant.expect("a leased item keeps its grant");
         let deadline = grant.deadline;
         if let Some(holder) = grant.holder {
             self.holders.remove(holder, item);
         }
-        self.leave_many(number, 1);
+        grant.live -= 1;
+        if grant.live == 0 {
+            self.end(number);
+        }
         deadline
     }
 
@@ -162,14 +166,19 @@ impl Leases {
         let grant = self.grants.get_mut(number);
         let grant = grant.expect("a leased item keeps its grant");
         grant.live -= items;
-        if grant.live == 0
-            && let Some(grant) = self.grants.remove(number)
-        {
-            let (first, _) = grant.members.get(0);
-            self.timers
-                .remove(grant.timer, grant.deadline, first, number);
-            self.list_bytes -= grant.members.bytes();
+        if grant.live == 0 {
+            self.end(number);
         }
+    }
+
+    /// A grant goes, with its timer.
+    fn end(&mut self, number: u32) {
+        let (timers, list_bytes) = (&mut self.timers, &mut self.list_bytes);
+        self.grants.remove(number, |grant| {
+            let (first, _) = grant.members.get(0);
+            timers.remove(grant.timer, grant.deadline, first, number);
+            *list_bytes -= grant.members.bytes();
+        });
     }
 
     /// Moves the deadline of a grant that has one item left.

@@ -1,6 +1,7 @@
 //! Where records are: appended to segments, read in place, given back segment by segment.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use storage_api::{LeasedBatch, NewLease, Note, Record, RecordView, Timestamp};
@@ -47,7 +48,7 @@ pub(crate) struct Log {
     moved_bytes: u64,
 }
 
-/// A run that the last buffer of an answer is.
+/// The run, or the copy of one record, that the last buffer of an answer is.
 #[derive(Debug)]
 pub(crate) struct Lent {
     segment: u32,
@@ -206,6 +207,20 @@ impl Log {
         last: &mut Option<Lent>,
         batch: &mut LeasedBatch,
     ) {
+        let (buffer, range) = self.lend_single(slot);
+        let place = slot.place();
+        let start = place.offset as usize - range.start;
+        *last = Some(Lent {
+            segment: place.segment,
+            start,
+            end: start + buffer.len(),
+        });
+        batch.add_buffer(buffer);
+        batch.push_slice(lease, range, note);
+    }
+
+    /// A buffer with a record, and where it stands in it: without a copy where its segment is frozen or worth freezing.
+    pub(crate) fn lend_single(&mut self, slot: &Slot) -> (Bytes, Range<usize>) {
         let (place, len) = (slot.place(), slot.len());
         let offset = place.offset as usize;
         let segment = self.segments[place.segment as usize].as_mut();
@@ -215,18 +230,10 @@ impl Log {
             segment.freeze();
             self.index_bytes += segment.index_bytes() - before;
         }
-        let Some((run, start)) = segment.shared(offset) else {
-            *last = None;
-            batch.add_buffer(Bytes::copy_from_slice(segment.bytes(offset, len)));
-            return batch.push_slice(lease, 0..len, note);
-        };
-        *last = Some(Lent {
-            segment: place.segment,
-            start: offset - start,
-            end: offset - start + run.len(),
-        });
-        batch.add_buffer(run.clone());
-        batch.push_slice(lease, start..start + len, note);
+        match segment.shared(offset) {
+            Some((run, start)) => (run.clone(), start..start + len),
+            None => (Bytes::copy_from_slice(segment.bytes(offset, len)), 0..len),
+        }
     }
 
     /// The bytes that everything here takes.

@@ -54,6 +54,8 @@ struct Storing {
 pub(crate) const CLOSED_TO_PRODUCE: [Mode; 2] = [Mode::Draining, Mode::Frozen];
 
 impl Partition {
+    // Into its callers, so that the answer is made where it is returned.
+    #[inline(always)]
     pub(crate) fn produce(&mut self, batch: &SealedBatch) -> Result<Produced> {
         if batch.is_empty() {
             return Ok(Produced::default());
@@ -88,13 +90,19 @@ impl Partition {
     }
 
     /// Stores a batch for which there is room.
+    #[inline(always)]
     pub(crate) fn store(&mut self, batch: &SealedBatch) -> Produced {
         if batch.len() == 1 {
             let view = batch.record(0);
             if view.is_plain() && !self.log.is_large(view.as_bytes().len()) {
-                return self.store_single(view, batch.now());
+                let id = self.store_single(view, batch.now());
+                return Produced::new(Some(typed(id)), 1, Vec::new());
             }
         }
+        self.store_many(batch)
+    }
+
+    fn store_many(&mut self, batch: &SealedBatch) -> Produced {
         let mut storing = Storing::default();
         let mut index = 0;
         while index < batch.len() {
@@ -112,8 +120,8 @@ impl Partition {
         Produced::new(storing.first, batch.len(), storing.duplicates)
     }
 
-    /// Stores a plain record that is not large and the only one of its batch.
-    fn store_single(&mut self, view: RecordView<'_>, now: Timestamp) -> Produced {
+    /// Stores a plain record that is not large and the only one of its batch; answers its id.
+    fn store_single(&mut self, view: RecordView<'_>, now: Timestamp) -> u64 {
         let record = view.as_bytes();
         let (place, _) = self.log.open(record.len(), now);
         let (id, position) = (self.ids.give(), self.positions.give());
@@ -125,7 +133,7 @@ impl Partition {
         let mut tally = Tally::default();
         tally.add(&slot, now, None);
         self.count(State::Ready, &tally, true);
-        Produced::new(Some(typed(id)), 1, Vec::new())
+        id
     }
 
     /// Stores plain records that are not large, from one of the batch on, and answers how many: as many as go to one segment

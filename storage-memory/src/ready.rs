@@ -22,6 +22,8 @@ struct Lane {
     priority: u8,
     /// What came to the tail, as runs: a batch of any size is one entry, and one that follows it extends it.
     fifo: VecDeque<Run>,
+    /// How many pairs these are, the stale ones among them.
+    queued: u64,
     /// What was put back to a position before the tail.
     back: Sorted<u64, u64>,
     /// How many items are ready.
@@ -50,19 +52,14 @@ impl Ready {
     pub(crate) fn insert(&mut self, priority: u8, (position, id): Stand) {
         let lane = self.lane_mut(priority);
         lane.items += 1;
-        match lane.fifo.back_mut() {
-            Some(run) if run.end() == position && run.id + run.len == id => run.len += 1,
+        match lane.fifo.back() {
             Some(run) if run.end() > position => {
                 // What left the middle of the queue and returns finds its pair still there.
                 if !lane.is_in_fifo((position, id)) {
                     lane.back.insert(position, id);
                 }
             }
-            _ => lane.fifo.push_back(Run {
-                position,
-                id,
-                len: 1,
-            }),
+            _ => lane.queue((position, id), 1),
         }
     }
 
@@ -70,10 +67,7 @@ impl Ready {
     pub(crate) fn push(&mut self, priority: u8, (position, id): Stand, len: u64) {
         let lane = self.lane_mut(priority);
         lane.items += len;
-        match lane.fifo.back_mut() {
-            Some(run) if run.end() == position && run.id + run.len == id => run.len += len,
-            _ => lane.fifo.push_back(Run { position, id, len }),
-        }
+        lane.queue((position, id), len);
     }
 
     /// An item leaves from wherever it stands. `is_ready` tells of the others whether they do.
@@ -202,6 +196,7 @@ impl Ready {
                 break;
             }
             run.len -= 1;
+            lane.queued -= 1;
             if run.len == 0 {
                 lane.fifo.pop_back();
             }
@@ -245,6 +240,7 @@ impl Ready {
         let lane = Lane {
             priority,
             fifo: VecDeque::new(),
+            queued: 0,
             back: Sorted::default(),
             items: 0,
         };
@@ -253,6 +249,15 @@ impl Ready {
 }
 
 impl Lane {
+    /// Pairs come behind the last, with consecutive positions and ids.
+    fn queue(&mut self, (position, id): Stand, len: u64) {
+        self.queued += len;
+        match self.fifo.back_mut() {
+            Some(run) if run.end() == position && run.id + run.len == id => run.len += len,
+            _ => self.fifo.push_back(Run { position, id, len }),
+        }
+    }
+
     fn is_in_fifo(&self, (position, id): Stand) -> bool {
         let behind = self.fifo.partition_point(|run| run.position <= position);
         let Some(index) = behind.checked_sub(1) else {
@@ -289,11 +294,13 @@ impl Lane {
     fn consume(&mut self, through: u64) {
         while let Some(run) = self.fifo.front_mut() {
             if run.end() <= through + 1 {
+                self.queued -= run.len;
                 self.fifo.pop_front();
                 continue;
             }
             if run.position <= through {
                 let gone = through + 1 - run.position;
+                self.queued -= gone;
                 run.position += gone;
                 run.id += gone;
                 run.len -= gone;
@@ -306,13 +313,16 @@ impl Lane {
     fn tidy(&mut self, is_ready: impl Fn(Stand) -> bool) {
         if self.items == 0 {
             self.fifo.clear();
+            self.queued = 0;
             self.back.clear();
             if self.fifo.capacity() > 64 {
                 self.fifo.shrink_to(8);
             }
             return;
         }
-        while let Some(run) = self.fifo.front() {
+        // Where as many are queued as are ready, none is stale, and no slot need be asked.
+        let has_stale = self.queued != self.items || !self.back.is_empty();
+        while has_stale && let Some(run) = self.fifo.front() {
             if is_ready((run.position, run.id)) {
                 break;
             }
@@ -329,22 +339,14 @@ impl Lane {
     #[cold]
     fn drop_stale(&mut self, is_ready: impl Fn(Stand) -> bool) {
         let runs = std::mem::take(&mut self.fifo);
+        self.queued = 0;
         for run in runs {
             for step in 0..run.len {
                 let (position, id) = (run.position + step, run.id + step);
                 if !is_ready((position, id)) || self.back.get(&position) == Some(&id) {
                     continue;
                 }
-                match self.fifo.back_mut() {
-                    Some(last) if last.end() == position && last.id + last.len == id => {
-                        last.len += 1;
-                    }
-                    _ => self.fifo.push_back(Run {
-                        position,
-                        id,
-                        len: 1,
-                    }),
-                }
+                self.queue((position, id), 1);
             }
         }
     }
@@ -426,6 +428,8 @@ impl Ready {
         for lane in &self.lanes {
             let items = stands.iter().filter(|(own, _)| *own == lane.priority);
             assert_eq!(lane.items, items.count() as u64, "items of a lane");
+            let queued: u64 = lane.fifo.iter().map(|run| run.len).sum();
+            assert_eq!(lane.queued, queued, "pairs of a lane");
             if let Some(run) = lane.fifo.front() {
                 assert!(
                     is_ready(lane.priority, (run.position, run.id)),

@@ -113,14 +113,16 @@ impl<T> Slab<T> {
         number
     }
 
-    pub(crate) fn remove(&mut self, number: u32) -> Option<T> {
+    /// Drops a value where it is, after a last look at it.
+    pub(crate) fn remove<R>(&mut self, number: u32, look: impl FnOnce(&T) -> R) -> Option<R> {
         let index = number as usize / PAGE_PLACES;
         let page = self.pages.get_mut(index)?.as_mut()?;
         let place = number as usize % PAGE_PLACES;
         let Some(value) = page.values.get_mut(place) else {
-            return self.remove_folded(number);
+            return self.remove_folded(number).map(|removed| look(&removed));
         };
-        let removed = value.take()?;
+        let answer = look(value.as_ref()?);
+        *value = None;
         page.free.push(place as u8);
         let is_sparse =
             page.values.len() == PAGE_PLACES && page.free.len() + SPARSE_VALUES == PAGE_PLACES;
@@ -136,7 +138,7 @@ impl<T> Slab<T> {
             self.sparse.push_back(index as u32);
             self.fold_sparse(SPARSE_PAGES_MAX);
         }
-        Some(removed)
+        Some(answer)
     }
 
     #[cold]
@@ -242,12 +244,16 @@ impl<T> Page<T> {
 mod tests {
     use super::*;
 
+    fn remove(slab: &mut Slab<u32>, number: u32) -> Option<u32> {
+        slab.remove(number, |value| *value)
+    }
+
     #[test]
     fn a_number_is_used_again_only_after_its_value_has_gone() {
         let mut slab = Slab::default();
         let numbers: Vec<u32> = (0..1000).map(|value| slab.insert(|_| value)).collect();
         for number in &numbers[100..900] {
-            slab.remove(*number).unwrap();
+            remove(&mut slab, *number).unwrap();
         }
 
         let again: Vec<u32> = (0..800).map(|value| slab.insert(|_| value)).collect();
@@ -268,7 +274,7 @@ mod tests {
         let full = slab.bytes();
 
         for number in numbers.iter().filter(|number| *number % 100 != 0) {
-            slab.remove(*number).unwrap();
+            remove(&mut slab, *number).unwrap();
         }
         slab.trim();
 
@@ -277,11 +283,11 @@ mod tests {
         for number in numbers.iter().step_by(100) {
             assert_eq!(slab.get(*number).copied(), Some(*number));
             *slab.get_mut(*number).unwrap() += 1;
-            assert_eq!(slab.remove(*number), Some(*number + 1));
-            assert_eq!(slab.remove(*number), None);
+            assert_eq!(remove(&mut slab, *number), Some(*number + 1));
+            assert_eq!(remove(&mut slab, *number), None);
         }
         for (value, number) in (0..5000).zip(again) {
-            assert_eq!(slab.remove(number), Some(value));
+            assert_eq!(remove(&mut slab, number), Some(value));
         }
         slab.trim();
         assert_eq!(slab.bytes(), 0);
@@ -294,10 +300,10 @@ mod tests {
             let numbers: Vec<u32> = (0..10_000).map(|value| slab.insert(|_| value)).collect();
             let full = slab.bytes();
             for number in numbers.iter().filter(|number| *number % 2 == round % 2) {
-                slab.remove(*number).unwrap();
+                remove(&mut slab, *number).unwrap();
             }
             for number in numbers.iter().filter(|number| *number % 2 != round % 2) {
-                slab.remove(*number).unwrap();
+                remove(&mut slab, *number).unwrap();
             }
             assert!(slab.bytes() < full / 10, "{} of {full}", slab.bytes());
         }

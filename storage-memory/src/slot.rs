@@ -147,7 +147,13 @@ impl Slot {
     }
 
     pub(crate) fn state(&self) -> State {
-        State::ALL[((self.packed & STATE_MASK) >> STATE_SHIFT) as usize]
+        // In the order of the numbers, so that nothing is looked up.
+        match (self.packed & STATE_MASK) >> STATE_SHIFT {
+            0 => State::Ready,
+            1 => State::Scheduled,
+            2 => State::Leased,
+            _ => State::Dead,
+        }
     }
 
     /// Whether the record has an `expire_at` that still holds.

@@ -235,22 +235,24 @@ impl Slots {
 
     /// Takes a slot out.
     pub(crate) fn remove(&mut self, id: u64) -> Option<Slot> {
-        self.remove_if(id, |_| Ok::<_, ()>(())).ok().flatten()
+        self.remove_if(id, (), |_| Ok(())).ok()
     }
 
-    /// Takes a slot out if nothing speaks against it; `None` where there is none.
+    /// Takes a slot out if nothing speaks against it; `absent` where there is none.
+    #[inline]
     pub(crate) fn remove_if<E>(
         &mut self,
         id: u64,
+        absent: E,
         check: impl FnOnce(&Slot) -> Result<(), E>,
-    ) -> Result<Option<Slot>, E> {
+    ) -> Result<Slot, E> {
         let number = id / CHUNK_SLOTS;
         let end = self.first + self.window.len() as u64;
         let Some(chunk) = self.chunk_mut(number) else {
-            return self.remove_straggler(id, check);
+            return self.remove_straggler(id, absent, check);
         };
         let Some(slot) = chunk.get_mut(id) else {
-            return self.remove_straggler(id, check);
+            return self.remove_straggler(id, absent, check);
         };
         check(slot)?;
         let removed = std::mem::take(slot);
@@ -258,7 +260,7 @@ impl Slots {
         chunk.live -= 1;
         let live = chunk.live;
         if live > SPARSE_SLOTS {
-            return Ok(Some(removed));
+            return Ok(removed);
         }
         let is_filling = number + 1 == end && (chunk.slots.len() as u64) < CHUNK_SLOTS;
         if !is_filling {
@@ -269,7 +271,7 @@ impl Slots {
                 self.note_sparse(number);
             }
         }
-        Ok(Some(removed))
+        Ok(removed)
     }
 
     #[cold]
@@ -282,12 +284,14 @@ impl Slots {
     fn remove_straggler<E>(
         &mut self,
         id: u64,
+        absent: E,
         check: impl FnOnce(&Slot) -> Result<(), E>,
-    ) -> Result<Option<Slot>, E> {
+    ) -> Result<Slot, E> {
         if let Some(slot) = self.stragglers.get(&id) {
             check(slot)?;
         }
-        Ok(self.stragglers.remove(&id).map(|(_, slot)| slot))
+        let removed = self.stragglers.remove(&id);
+        removed.map(|(_, slot)| slot).ok_or(absent)
     }
 
     /// The first id from `from` on whose item is in one of those states.

@@ -199,6 +199,16 @@ impl Run {
 
     /// Drops the entries that nobody needs, at the ends at once, in the middle once they prevail.
     fn tidy(&mut self) {
+        if self.gone > 0 {
+            self.drop_gone();
+        }
+        // A run that was long gives its memory back; a short one is written again.
+        if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 4 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
+    }
+
+    fn drop_gone(&mut self) {
         let is_gone = |entry: Option<&Entry>| entry.is_some_and(|entry| entry.grant == GONE);
         while is_gone(self.entries.front()) {
             self.entries.pop_front();
@@ -211,10 +221,6 @@ impl Run {
         if self.gone > self.entries.len() / 2 + GONE_MIN {
             self.entries.retain(|entry| entry.grant != GONE);
             self.gone = 0;
-        }
-        // A run that was long gives its memory back; a short one is written again.
-        if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 4 {
-            self.entries.shrink_to(self.entries.len() * 2);
         }
     }
 }

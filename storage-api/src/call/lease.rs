@@ -139,6 +139,41 @@ impl LeasedBatch {
         }
     }
 
+    /// The answer that is one item, whose record stands at `range` of a buffer.
+    ///
+    /// Panics where the range is outside of the buffer.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// # let mut batch = ItemBatch::new();
+    /// # batch.push(NewItem::new("hello").kind("greeting"))?;
+    /// # let sealed = batch.seal(Timestamp::from_secs(7));
+    /// # let lease = NewLease { item: ItemId::new(5)?, lease: LeaseId::MIN, position: Position::MIN, attempts: 1, is_revived: false };
+    /// let request = LeaseRequest::new(Timestamp::EPOCH, Timestamp::from_secs(30), Count::ONE);
+    /// let buffer = sealed.buffer().clone();
+    /// let range = 0..buffer.len();
+    /// let leased = LeasedBatch::one(&request, lease, buffer, range, None);
+    /// assert_eq!(leased.get(0).unwrap().payload(), b"hello");
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[inline]
+    pub fn one(
+        request: &LeaseRequest,
+        lease: NewLease,
+        buffer: Bytes,
+        range: Range<usize>,
+        note: Option<&Note>,
+    ) -> Self {
+        let slot = Slot::of(lease, 0, &range, &buffer);
+        Self {
+            deadline: request.deadline,
+            holder: request.holder,
+            buffers: OneOrMany::One(buffer),
+            slots: OneOrMany::One(slot),
+            notes: note.map_or_else(Vec::new, |note| vec![(0, note.clone())]),
+        }
+    }
+
     /// Makes room for that many items.
     ///
     /// ```
@@ -222,24 +257,16 @@ impl LeasedBatch {
     #[inline]
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "an answer is far below 4 Gi items and bytes"
+        reason = "an answer is far below 4 Gi items"
     )]
     pub fn push_slice(&mut self, lease: NewLease, range: Range<usize>, note: Option<&Note>) {
         let buffer = self.buffers.len().checked_sub(1);
         let buffer = buffer.expect("add_buffer comes before push_slice");
-        assert!(
-            range.end <= self.buffers[buffer].len(),
-            "the record lies within the buffer"
-        );
+        let slot = Slot::of(lease, buffer as u32, &range, &self.buffers[buffer]);
         if let Some(note) = note {
             self.notes.push((self.slots.len() as u32, note.clone()));
         }
-        self.slots.push(Slot {
-            lease,
-            buffer: buffer as u32,
-            start: range.start as u32,
-            end: range.end as u32,
-        });
+        self.slots.push(slot);
     }
 
     /// How many items.
@@ -368,6 +395,25 @@ impl LeasedBatch {
 }
 
 impl Slot {
+    /// The item whose record stands at a range of that buffer.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an answer is far below 4 Gi bytes"
+    )]
+    fn of(lease: NewLease, buffer: u32, range: &Range<usize>, bytes: &[u8]) -> Self {
+        assert!(
+            range.end <= bytes.len(),
+            "the record lies within the buffer"
+        );
+        Self {
+            lease,
+            buffer,
+            start: range.start as u32,
+            end: range.end as u32,
+        }
+    }
+
     fn receipt(&self) -> Receipt {
         Receipt {
             item: self.lease.item,

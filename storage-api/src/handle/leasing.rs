@@ -148,30 +148,37 @@ impl Partition {
     /// assert_eq!(leased?.len(), 1);
     /// # Ok(()) }
     /// ```
-    pub async fn lease_with(&self, options: LeaseOptions) -> Result<LeasedBatch> {
-        let items_max = self.items_max(&options)?;
-        let span = debug_span!("lease", partition = %self.id(), items_max = items_max.get());
-        let now = self.storage().now();
-        let request = options.request(now, items_max);
-        let is_answer = |leased: &Result<LeasedBatch>| {
-            options.wait.is_zero() || !leased.as_ref().is_ok_and(LeasedBatch::is_empty)
-        };
-        if let Some(leased) = span.in_scope(|| self.shortcut()?.lease(&request)) {
-            let leased = leased.map(|(leased, _)| leased);
-            if is_answer(&leased) {
-                return leased;
+    pub fn lease_with(
+        &self,
+        options: LeaseOptions,
+    ) -> impl Future<Output = Result<LeasedBatch>> + Send {
+        let items_max = self.items_max(&options);
+        async move {
+            let items_max = items_max?;
+            let span = debug_span!("lease", partition = %self.id(), items_max = items_max.get());
+            let now = self.storage().now();
+            let request = options.request(now, items_max);
+            let is_answer = |leased: &Result<LeasedBatch>| {
+                options.wait.is_zero() || !leased.as_ref().is_ok_and(LeasedBatch::is_empty)
+            };
+            match span.in_scope(|| self.shortcut()?.lease(&request)) {
+                Some(Ok((leased, _))) if options.wait.is_zero() || !leased.is_empty() => {
+                    return Ok(leased);
+                }
+                Some(Err(error)) => return Err(error),
+                _ => {}
             }
+            let leasing = async {
+                self.maintain_before(now).await?;
+                let leased = self.backend().lease(self.id(), request).await;
+                if is_answer(&leased) {
+                    return leased;
+                }
+                let until = now.saturating_add(options.wait);
+                self.lease_until(until, items_max, &options).await
+            };
+            leasing.instrument(span).await
         }
-        let leasing = async {
-            self.maintain_before(now).await?;
-            let leased = self.backend().lease(self.id(), request).await;
-            if is_answer(&leased) {
-                return leased;
-            }
-            let until = now.saturating_add(options.wait);
-            self.lease_until(until, items_max, &options).await
-        };
-        leasing.instrument(span).await
     }
 
     /// Maintains and leases at once, without waiting, and says when something will be due next if nothing happens before.
