@@ -228,7 +228,7 @@ impl Health {
     }
 }
 
-/// The bytes that a backend uses (clause USE-1).
+/// The bytes that a backend uses (clause USE-1), and what else it counts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Usage {
@@ -238,6 +238,11 @@ pub struct Usage {
     pub allowed: Option<u64>,
     /// What the bytes are used for; together they are `used`.
     pub parts: Vec<(&'static str, u64)>,
+    /// What else the driver counts: things that it holds, and events since it was opened.
+    ///
+    /// The names are the driver's own. They are stable, and dotted where they belong together, such as `items.ready`. The
+    /// contract asks for none, and none of them is part of `used`.
+    pub counts: Vec<(&'static str, u64)>,
 }
 
 impl Usage {
@@ -252,7 +257,27 @@ impl Usage {
             used: parts.iter().map(|(_, bytes)| bytes).sum(),
             allowed: None,
             parts,
+            counts: Vec::new(),
         }
+    }
+
+    /// The same, with what else the driver counts.
+    ///
+    /// ```
+    /// # use storage_api::*;
+    /// let usage = Usage::of(Vec::new()).with_counts(vec![("items.ready", 3)]);
+    /// assert_eq!((usage.count("items.ready"), usage.count("items.dead")), (Some(3), None));
+    /// ```
+    #[must_use]
+    pub fn with_counts(mut self, counts: Vec<(&'static str, u64)>) -> Self {
+        self.counts = counts;
+        self
+    }
+
+    /// What the driver counts under that name, if it does.
+    pub fn count(&self, name: &str) -> Option<u64> {
+        let found = self.counts.iter().find(|(known, _)| *known == name);
+        found.map(|(_, count)| *count)
     }
 
     /// The same, with a limit.

@@ -9,7 +9,6 @@ use crate::demand::{Demand, PROMISE_BYTES, PROMISE_BYTES_FIRST};
 use crate::footprint::{shared_bytes, tree_bytes};
 use crate::home::Home;
 use crate::partition::Partition;
-use crate::sync::atomic::Ordering;
 
 /// What the signals of a partition take.
 const HUB_BYTES: u64 = 384;
@@ -111,7 +110,7 @@ impl Partition {
         }
         let budget = self.budget.clone();
         let mut work = Work::where_memory_is_short();
-        let mut is_trimmed = false;
+        let (mut is_trimmed, mut dropping) = (false, None);
         loop {
             let growth = demand(self).growth_max(self);
             if budget.reserve(growth) {
@@ -123,17 +122,10 @@ impl Partition {
                 self.yield_memory(&mut work);
                 continue;
             }
-            // Nothing is lost for a produce that would be refused all the same.
-            let leased = self.sums.leased;
-            let kept = leased.bytes + (256 + PROMISE_BYTES) * leased.items;
-            let droppable = self.charged.saturating_sub(kept);
-            let is_hopeless =
-                budget.taken().saturating_sub(droppable) + growth > budget.soft_limit();
-            let has_dropped = !is_hopeless
-                && dropping_at.is_some_and(|now| self.drop_some(&budget, now, u64::MAX));
+            let has_dropped =
+                dropping_at.is_some_and(|now| self.drop_some(&mut dropping, growth, now));
             if !has_dropped {
-                budget.rejected.fetch_add(1, Ordering::Relaxed);
-                return Err(self.capacity_exceeded(operation, budget.refusal(growth)));
+                return Err(self.capacity_exceeded(operation, budget.refuse(growth)));
             }
             is_trimmed = false;
         }

@@ -16,12 +16,20 @@ use crate::home::Home;
 use crate::metadata::Metadata;
 use crate::numbers::Counter;
 use crate::partition::Partition;
+use crate::report::Counts;
 use crate::sync::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard, thread};
 
 /// From this many items on a partition is dropped by a thread of its own, so that no caller waits for it.
 const DROPPED_IN_PLACE_ITEMS_MAX: u64 = 10_000;
 
 /// The contract in memory. It starts empty, and its contents go with it.
+///
+/// Beside the bytes its [`usage`](StorageBackend::usage) counts `items.ready`, `items.scheduled`, `items.leased` and
+/// `items.dead`; `segments.active`, `segments.sealed`, `segments.sparse`, `segments.spare` and `segments.lent`, which
+/// [`Segments`](crate::Segments) explains; `dropped.dead`, `dropped.expired` and `dropped.policy`, the items that made
+/// room, by what they were; `rejected.max-memory`, `rejected.items-max` and `rejected.bytes-max`, the operations for which
+/// a limit left no room; `bytes.lent`, which readers still hold of items that have gone and which are not among those
+/// used; and with a limit `bytes.taken`, which counts against it: all of these, and what is promised to items.
 ///
 /// Each operation runs to its end when it is first polled, without waiting for anything but short locks; a future that
 /// is dropped has therefore either done all or nothing (clause ATOM-2).
@@ -142,6 +150,7 @@ impl Opened {
 
     fn usage(&self) -> Usage {
         let (mut records, mut indexes) = (0, 0);
+        let mut counts = Counts::default();
         for partition in self.partitions.values() {
             let mut partition = partition.lock();
             // What an empty partition keeps warm is nobody's: it is given back before it is counted.
@@ -151,12 +160,14 @@ impl Opened {
             }
             records += partition.record_bytes() - partition.log.lent_bytes();
             indexes += partition.own_bytes() + partition.index_bytes();
+            counts.add(&partition);
         }
         let usage = Usage::of(vec![
             ("records", records),
             ("indexes", indexes),
             ("metadata", self.metadata.read().charge()),
         ]);
+        let usage = usage.with_counts(counts.named(&self.budget));
         match self.budget.limit() {
             Some(limit) => usage.with_allowed(limit),
             None => usage,

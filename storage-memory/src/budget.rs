@@ -28,7 +28,7 @@ pub(crate) struct Budget {
     slack: AtomicU64,
     /// What was left of it when nothing more of it was to be had.
     slack_left: AtomicU64,
-    pub(crate) rejected: AtomicU64,
+    pub(crate) rejected: Rejected,
     pub(crate) dropped: Dropped,
 }
 
@@ -38,6 +38,14 @@ pub(crate) struct Dropped {
     pub(crate) dead: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) by_policy: AtomicU64,
+}
+
+/// How many operations were refused, by the limit that left them no room.
+#[derive(Debug, Default)]
+pub(crate) struct Rejected {
+    pub(crate) max_memory: AtomicU64,
+    pub(crate) items_max: AtomicU64,
+    pub(crate) bytes_max: AtomicU64,
 }
 
 impl Budget {
@@ -50,7 +58,7 @@ impl Budget {
             mark_changes: AtomicU64::new(0),
             slack: AtomicU64::new(0),
             slack_left: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
+            rejected: Rejected::default(),
             dropped: Dropped::default(),
         }
     }
@@ -122,8 +130,9 @@ impl Budget {
         self.slack_left.store(slack, Ordering::Relaxed);
     }
 
-    /// Why there is no room for that many bytes, and what to do.
-    pub(crate) fn refusal(&self, bytes: u64) -> String {
+    /// Counts a refusal: why there is no room for that many bytes, and what to do.
+    pub(crate) fn refuse(&self, bytes: u64) -> String {
+        self.rejected.max_memory.fetch_add(1, Ordering::Relaxed);
         let (taken, limit) = (self.taken(), self.limit);
         if bytes > self.soft_limit() {
             return format!(

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use storage_api::{ItemEntry, Operation, Result, SealedBatch};
+use storage_api::{Error, ItemEntry, Operation, SealedBatch};
 
+use crate::budget::Budget;
+use crate::overflow::{Duplicates, Missing, Sum};
 use crate::partition::Partition;
 use crate::slot::Slot;
+use crate::sync::atomic::Ordering;
 
 impl Partition {
     /// Whether it has room for that many items whatever they are: it has no limits of its own, and numbers are left.
@@ -13,6 +16,33 @@ impl Partition {
         let config = &self.info.config;
         let is_limited = config.items_max() != 0 || config.bytes_max() != 0;
         !is_limited && self.ids.has(items) && self.positions.has(items)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    Items,
+    Bytes,
+    Numbers,
+}
+
+/// That there is no room, and which limit leaves none.
+#[derive(Debug)]
+pub(crate) struct Full {
+    limit: Limit,
+    error: Error,
+}
+
+impl Full {
+    /// The refusal, which counts from here on.
+    pub(crate) fn refuse(self, budget: &Budget) -> Error {
+        let rejected = &budget.rejected;
+        match self.limit {
+            Limit::Items => rejected.items_max.fetch_add(1, Ordering::Relaxed),
+            Limit::Bytes => rejected.bytes_max.fetch_add(1, Ordering::Relaxed),
+            Limit::Numbers => 0,
+        };
+        self.error
     }
 }
 
@@ -62,7 +92,11 @@ impl<'a> Forecast<'a> {
     }
 
     /// A batch will be produced: `CapacityExceeded` where the part of it that is no duplicate has no room.
-    pub(crate) fn produce(&mut self, operation: Operation, batch: &'a SealedBatch) -> Result<()> {
+    pub(crate) fn produce(
+        &mut self,
+        operation: Operation,
+        batch: &'a SealedBatch,
+    ) -> Result<(), Full> {
         if self.partition.takes_any(self.new + batch.len()) {
             self.new += batch.len();
             return Ok(());
@@ -80,25 +114,36 @@ impl<'a> Forecast<'a> {
         self.expect_room(operation, self.items - before)
     }
 
-    /// How many items must go first for the limits to hold; `None` where they would not even if all went that are not leased.
-    pub(crate) fn droppable_shortage(&self) -> Option<u64> {
+    /// What must go first for the limits to hold; `None` where they would not even if all went that may. What a duplicate
+    /// stands for is new once that has gone.
+    pub(crate) fn missing(&self, droppable: Sum, duplicates: &Duplicates) -> Option<Missing> {
         let config = &self.partition.info.config;
-        let sums = &self.partition.sums;
-        let (items_max, bytes_max) = (config.items_max(), config.bytes_max());
-        let more_items = self.items - sums.items() + sums.leased.items;
-        let more_bytes = self.bytes - sums.bytes() + sums.leased.bytes;
-        let fits = |max: u64, wanted: u64| max == 0 || wanted <= max;
-        if !fits(items_max, more_items) || !fits(bytes_max, more_bytes) {
-            return None;
-        }
-        match items_max {
-            0 => Some(1),
-            _ => Some(self.items.saturating_sub(items_max).max(1)),
-        }
+        let above = |max: u64, wanted: u64| match max {
+            0 => i128::MIN / 2,
+            max => i128::from(wanted) - i128::from(max),
+        };
+        let missing = Missing {
+            items: above(config.items_max(), self.items),
+            bytes: above(config.bytes_max(), self.bytes),
+        };
+        let again = Sum {
+            items: duplicates.len() as u64,
+            bytes: duplicates.values().sum(),
+        };
+        let new = self.new + duplicates.len();
+        let fits = missing.items + i128::from(again.items) <= i128::from(droppable.items)
+            && missing.bytes + i128::from(again.bytes) <= i128::from(droppable.bytes)
+            && self.partition.ids.has(new)
+            && self.partition.positions.has(new);
+        fits.then_some(missing)
     }
 
     /// Items will be restored.
-    pub(crate) fn restore(&mut self, operation: Operation, entries: &[ItemEntry]) -> Result<()> {
+    pub(crate) fn restore(
+        &mut self,
+        operation: Operation,
+        entries: &[ItemEntry],
+    ) -> Result<(), Full> {
         for entry in entries {
             self.grow(entry.record.view().payload_len());
         }
@@ -112,28 +157,36 @@ impl<'a> Forecast<'a> {
     }
 
     /// What stores nothing is never refused, however full the partition is.
-    fn expect_room(&self, operation: Operation, stored: u64) -> Result<()> {
+    fn expect_room(&self, operation: Operation, stored: u64) -> Result<(), Full> {
         if stored == 0 {
             return Ok(());
         }
         let partition = self.partition;
         let config = &partition.info.config;
         let limits = [
-            (config.items_max(), self.items, "items"),
-            (config.bytes_max(), self.bytes, "payload bytes"),
+            (config.items_max(), self.items, "items", Limit::Items),
+            (
+                config.bytes_max(),
+                self.bytes,
+                "payload bytes",
+                Limit::Bytes,
+            ),
         ];
-        for (max, wanted, unit) in limits {
+        for (max, wanted, unit, limit) in limits {
             if max != 0 && wanted > max {
-                return Err(partition.capacity_exceeded(
-                    operation,
-                    format!(
-                        "it would hold {wanted} {unit} and may hold {max}; complete or delete items, or raise its limit"
-                    ),
-                ));
+                let reason = format!(
+                    "it would hold {wanted} {unit} and may hold {max}; complete or delete items, or raise its limit"
+                );
+                let error = partition.capacity_exceeded(operation, reason);
+                return Err(Full { limit, error });
             }
         }
         if !partition.ids.has(self.new) || !partition.positions.has(self.new) {
-            return Err(partition.capacity_exceeded(operation, "its ids are used up"));
+            let error = partition.capacity_exceeded(operation, "its ids are used up");
+            return Err(Full {
+                limit: Limit::Numbers,
+                error,
+            });
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use storage_api::{
 };
 
 use crate::backend::Opened;
+use crate::budget::Budget;
 use crate::capacity::Forecast;
 use crate::demand::Demand;
 use crate::metadata::Metadata;
@@ -30,7 +31,7 @@ impl Opened {
         if let Some(refusal) = failed_check(&metadata, request) {
             return Ok(CommitOutcome::Refused(refusal));
         }
-        if let Some(refusal) = failed_step(&locked, request)? {
+        if let Some(refusal) = failed_step(&self.budget, &locked, request)? {
             return Ok(CommitOutcome::Refused(refusal));
         }
         if let Err(error) = self.reserve(&mut metadata, &mut locked, request) {
@@ -85,7 +86,7 @@ impl Opened {
                 ErrorKind::CapacityExceeded,
                 Operation::Commit,
                 Object::Backend,
-                self.budget.refusal(growth),
+                self.budget.refuse(growth),
             ));
         }
         metadata.charged += growth;
@@ -165,7 +166,11 @@ fn failed_check(metadata: &Metadata, request: &CommitRequest) -> Option<Refusal>
 ///
 /// An item that an earlier step produces has no id yet, so that no entry can name it. What has no room is an error, but
 /// only where no receipt or id fails.
-fn failed_step(locked: &Locked<'_>, request: &CommitRequest) -> Result<Option<Refusal>> {
+fn failed_step(
+    budget: &Budget,
+    locked: &Locked<'_>,
+    request: &CommitRequest,
+) -> Result<Option<Refusal>> {
     let mut forecasts: BTreeMap<_, _> = locked
         .iter()
         .map(|(id, partition)| (*id, (Forecast::of(partition), BTreeSet::new())))
@@ -202,7 +207,7 @@ fn failed_step(locked: &Locked<'_>, request: &CommitRequest) -> Result<Option<Re
             }));
         }
     }
-    capacity.map(|()| None)
+    capacity.map(|()| None).map_err(|full| full.refuse(budget))
 }
 
 /// What was found of an item, unless an entry before has removed it; from here on it counts as removed.

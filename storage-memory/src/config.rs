@@ -15,9 +15,12 @@ pub enum Overflow {
     DropOldest,
     /// The items that were produced last go.
     DropNewest,
-    /// The items that would be leased last go.
+    /// The items that would be leased last go; after the ready ones scheduled ones, the last produced first.
     DropLowestPriority,
-    /// The items that expire first go; where none expires, the produce is refused.
+    /// The ready items that expire first go; where too few expire, the produce is refused and none goes.
+    ///
+    /// Dead items and those that have expired, ready or scheduled, go before them. Scheduled items whose `expire_at` is still to
+    /// come and ready ones without any are never dropped.
     DropNearestExpiry,
 }
 
@@ -58,7 +61,11 @@ impl MemoryConfig {
     }
 
     /// What becomes of a produce for which there is no room. Whatever the policy, leased items are never dropped, and dead
-    /// and expired ones go first.
+    /// and expired ones go first; of the scheduled ones that have expired, those among the first 256 that are due.
+    ///
+    /// A produce that would be refused all the same drops nothing, with one exception: that what is dropped is held by
+    /// readers shows only then. Dropping ends once four blocks (of 1 MiB, or a 64th of a small limit) have gone over to them.
+    /// Restores and commits drop nothing.
     #[must_use]
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;

@@ -6,10 +6,11 @@ use storage_api::{
     Operation, Receipts, ReleaseOutcome, ReleasedHolder, Result, State, StepFailure, Timestamp,
 };
 
+use crate::expiring::Expiring;
 use crate::leases::Members;
 use crate::log::{Lent, Log};
 use crate::notes::Notes;
-use crate::partition::{DueOrder, Partition, Tally, is_ready_at, typed};
+use crate::partition::{Partition, Tally, is_ready_at, typed};
 use crate::ready::Stand;
 use crate::slot::Slot;
 
@@ -414,7 +415,7 @@ impl<'a> Granting<'a> {
         slot: &mut Slot,
         log: &mut Log,
         notes: &Notes,
-        expiring: &mut DueOrder,
+        expiring: &mut Expiring,
     ) {
         let lease = begin(slot, id, self.lease, (self.number, self.index));
         let expire_at = match slot.expires() {
@@ -422,7 +423,7 @@ impl<'a> Granting<'a> {
             false => None,
         };
         if let Some(expire_at) = expire_at {
-            expiring.remove(&(expire_at, typed(id)));
+            expiring.remove(expire_at, typed(id), slot);
         }
         self.tally.add(slot, log.created_at(slot), expire_at);
         self.index += 1;

@@ -32,6 +32,7 @@ mod compaction;
 mod config;
 mod dedup;
 mod demand;
+mod expiring;
 mod finish;
 mod footprint;
 mod holders;

@@ -10,6 +10,7 @@ use storage_api::{
 
 use crate::budget::Budget;
 use crate::dedup::DedupKeys;
+use crate::expiring::Expiring;
 use crate::footprint::shared_bytes;
 use crate::lease::Choice;
 use crate::leases::Leases;
@@ -36,7 +37,7 @@ pub(crate) struct Partition {
     pub(crate) slots: Slots,
     pub(crate) ready: Ready,
     /// Ready items that expire.
-    pub(crate) expiring: DueOrder,
+    pub(crate) expiring: Expiring,
     pub(crate) scheduled: DueOrder,
     pub(crate) leases: Leases,
     pub(crate) notes: Notes,
@@ -85,7 +86,7 @@ impl Partition {
             budget,
             slots: Slots::default(),
             ready: Ready::default(),
-            expiring: DueOrder::default(),
+            expiring: Expiring::default(),
             scheduled: DueOrder::default(),
             leases: Leases::default(),
             notes: Notes::default(),
@@ -296,7 +297,7 @@ impl Partition {
             State::Ready => {
                 self.ready.insert(slot.priority(), (slot.position(), id));
                 if let Some(due_at) = due_at {
-                    self.expiring.insert((due_at, typed(id)), ());
+                    self.expiring.insert(due_at, typed(id), slot);
                 }
                 self.arrivals += 1;
             }
@@ -323,7 +324,7 @@ impl Partition {
                 self.ready
                     .remove(slot.priority(), (slot.position(), id), is_ready);
                 if let Some(due_at) = due_at {
-                    self.expiring.remove(&(due_at, typed(id)));
+                    self.expiring.remove(due_at, typed(id), slot);
                 }
             }
             State::Scheduled => {
@@ -433,7 +434,7 @@ impl Partition {
     /// The earliest due time, of items and of lingering dedup keys.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         let firsts = [
-            self.expiring.first().map(|((at, _), ())| *at),
+            self.expiring.first().map(|(at, _)| at),
             self.scheduled.first().map(|((at, _), ())| *at),
             self.leases.first_due(),
             self.keys.first_due(),
@@ -553,7 +554,7 @@ impl Partition {
     pub(crate) fn assert_sound(&self) {
         let mut sums = PartitionStats::default();
         let (mut ready, mut leased) = (Vec::new(), Vec::new());
-        let (mut expiring, mut scheduled) = (DueOrder::default(), DueOrder::default());
+        let (mut expiring, mut scheduled) = (Expiring::default(), DueOrder::default());
         let (mut keys, mut live_bytes) = (Vec::new(), 0);
         for (id, slot) in self.slots.iter() {
             let entry = self.entry(id, slot, true);
@@ -573,7 +574,7 @@ impl Partition {
             match (slot.state(), entry.due_at()) {
                 (State::Ready, due) => {
                     ready.push((slot.priority(), (slot.position(), id)));
-                    due.map(|at| expiring.insert((at, typed(id)), ()));
+                    due.map(|at| expiring.insert(at, typed(id), slot));
                 }
                 (State::Scheduled, due) => {
                     due.map(|at| scheduled.insert((at, typed(id)), ()));

@@ -41,7 +41,7 @@ impl PartitionStore for MemoryBackend {
                     ErrorKind::CapacityExceeded,
                     Operation::CreatePartition,
                     id,
-                    opened.budget.refusal(own_bytes),
+                    opened.budget.refuse(own_bytes),
                 ));
             }
             let created = give_version(&opened.versions, Operation::CreatePartition, id)?;

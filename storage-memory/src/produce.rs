@@ -5,7 +5,6 @@ use storage_api::{
     Duplicate, ItemId, Mode, Operation, Produced, RecordView, Result, SealedBatch, State, Timestamp,
 };
 
-use crate::capacity::Forecast;
 use crate::demand::Demand;
 use crate::partition::{Partition, Tally, typed};
 use crate::ready::Ready;
@@ -67,26 +66,6 @@ impl Partition {
         let produced = self.store(batch);
         self.assert_reserved();
         Ok(produced)
-    }
-
-    /// Makes sure that the limits of the partition hold, by dropping other items where that was asked for.
-    fn make_room(&mut self, batch: &SealedBatch) -> Result<()> {
-        if self.takes_any(batch.len()) {
-            return Ok(());
-        }
-        loop {
-            let mut forecast = Forecast::of(self);
-            let Err(error) = forecast.produce(Operation::Produce, batch) else {
-                return Ok(());
-            };
-            let Some(items) = forecast.droppable_shortage() else {
-                return Err(error);
-            };
-            let budget = self.budget.clone();
-            if !self.drop_some(&budget, batch.now(), items) {
-                return Err(error);
-            }
-        }
     }
 
     /// Stores a batch for which there is room.

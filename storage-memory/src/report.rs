@@ -3,7 +3,9 @@
 use storage_api::{Operation, Result};
 
 use crate::backend::MemoryBackend;
+use crate::budget::{Budget, Dropped, Rejected};
 use crate::compaction::Work;
+use crate::partition::Partition;
 use crate::sync::atomic::Ordering;
 
 /// The memory of a backend at a moment.
@@ -20,8 +22,11 @@ pub struct MemoryReport {
     pub items: [u64; 4],
     /// Segments by what they are doing.
     pub segments: Segments,
-    /// How many produces, restores and commits were refused because the limit was reached.
+    /// How many operations were refused because a limit left no room: produces, restores, commits and new partitions.
     pub rejected: u64,
+    /// The same by the limit: `max-memory` of the backend, `items-max` or `bytes-max` of a partition. Together they are
+    /// `rejected`.
+    pub rejected_for: [(&'static str, u64); 3],
     /// How many items were dropped to make room, by what they were: dead, expired, or chosen by the policy.
     pub dropped: [(&'static str, u64); 3],
     /// Whether the high mark was reached, and the low mark not since.
@@ -61,14 +66,12 @@ impl MemoryBackend {
     pub fn report(&self) -> Result<MemoryReport> {
         let opened = self.enter(Operation::Usage)?;
         let budget = &opened.budget;
+        let rejected = budget.rejected.by_limit();
         let mut report = MemoryReport {
             limit: budget.limit(),
-            rejected: budget.rejected.load(Ordering::Relaxed),
-            dropped: [
-                ("dead", budget.dropped.dead.load(Ordering::Relaxed)),
-                ("expired", budget.dropped.expired.load(Ordering::Relaxed)),
-                ("policy", budget.dropped.by_policy.load(Ordering::Relaxed)),
-            ],
+            rejected: rejected.iter().map(|(_, count)| count).sum(),
+            rejected_for: rejected,
+            dropped: budget.dropped.by_reason(),
             is_pressed: budget.is_pressed(),
             mark_changes: budget.mark_changes(),
             ..MemoryReport::default()
@@ -77,10 +80,8 @@ impl MemoryBackend {
         let mut own_bytes = 0;
         for partition in opened.partitions.values() {
             let partition = partition.lock();
-            let sums = &partition.sums;
-            let items = [sums.ready, sums.scheduled, sums.leased, sums.dead];
-            for (sum, state) in report.items.iter_mut().zip(items) {
-                *sum += state.items;
+            for (sum, items) in report.items.iter_mut().zip(items_by_state(&partition)) {
+                *sum += items;
             }
             own_bytes += partition.own_bytes();
             report.segments.add(partition.log.segments());
@@ -120,8 +121,93 @@ impl MemoryBackend {
     }
 }
 
+impl Rejected {
+    fn by_limit(&self) -> [(&'static str, u64); 3] {
+        [
+            ("max-memory", self.max_memory.load(Ordering::Relaxed)),
+            ("items-max", self.items_max.load(Ordering::Relaxed)),
+            ("bytes-max", self.bytes_max.load(Ordering::Relaxed)),
+        ]
+    }
+}
+
+impl Dropped {
+    fn by_reason(&self) -> [(&'static str, u64); 3] {
+        [
+            ("dead", self.dead.load(Ordering::Relaxed)),
+            ("expired", self.expired.load(Ordering::Relaxed)),
+            ("policy", self.by_policy.load(Ordering::Relaxed)),
+        ]
+    }
+}
+
+/// What `usage()` counts beside the bytes: sums over the partitions.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    items: [u64; 4],
+    segments: Segments,
+    lent_bytes: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, partition: &Partition) {
+        for (sum, items) in self.items.iter_mut().zip(items_by_state(partition)) {
+            *sum += items;
+        }
+        self.segments.add(partition.log.segments());
+        self.lent_bytes += partition.log.lent_bytes();
+    }
+
+    /// Their names, which [`MemoryBackend`] documents.
+    pub(crate) fn named(&self, budget: &Budget) -> Vec<(&'static str, u64)> {
+        let [ready, scheduled, leased, dead] = self.items;
+        let mut counts = vec![
+            ("items.ready", ready),
+            ("items.scheduled", scheduled),
+            ("items.leased", leased),
+            ("items.dead", dead),
+            ("segments.active", self.segments.active),
+            ("segments.sealed", self.segments.sealed),
+            ("segments.sparse", self.segments.sparse),
+            ("segments.spare", self.segments.spare),
+            ("segments.lent", self.segments.lent),
+            ("bytes.lent", self.lent_bytes),
+            ("dropped.dead", budget.dropped.dead.load(Ordering::Relaxed)),
+            (
+                "dropped.expired",
+                budget.dropped.expired.load(Ordering::Relaxed),
+            ),
+            (
+                "dropped.policy",
+                budget.dropped.by_policy.load(Ordering::Relaxed),
+            ),
+            (
+                "rejected.max-memory",
+                budget.rejected.max_memory.load(Ordering::Relaxed),
+            ),
+            (
+                "rejected.items-max",
+                budget.rejected.items_max.load(Ordering::Relaxed),
+            ),
+            (
+                "rejected.bytes-max",
+                budget.rejected.bytes_max.load(Ordering::Relaxed),
+            ),
+        ];
+        if budget.limit().is_some() {
+            counts.push(("bytes.taken", budget.taken()));
+        }
+        counts
+    }
+}
+
+fn items_by_state(partition: &Partition) -> [u64; 4] {
+    let sums = &partition.sums;
+    [sums.ready, sums.scheduled, sums.leased, sums.dead].map(|state| state.items)
+}
+
 impl Segments {
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.active += other.active;
         self.sealed += other.sealed;
         self.sparse += other.sparse;

@@ -22,7 +22,9 @@ impl Partition {
         versions: &Counter,
     ) -> Result<()> {
         self.expect_free(&batch)?;
-        Forecast::of(self).restore(Operation::Restore, &batch)?;
+        Forecast::of(self)
+            .restore(Operation::Restore, &batch)
+            .map_err(|full| full.refuse(&self.budget))?;
         self.reserve(Operation::Restore, |_| Demand::of_entries(&batch), None)?;
 
         for entry in batch.into_vec() {

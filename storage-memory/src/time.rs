@@ -68,7 +68,7 @@ impl Partition {
                 slot.is_some_and(|slot| slot.is_leased_as(grant, index))
             })
             .take_while(|(at, _)| *at <= now);
-        let mut ready = self.expiring.keys().copied().map(item).peekable();
+        let mut ready = self.expiring.keys().map(item).peekable();
         let mut scheduled = self.scheduled.keys().copied().map(item).peekable();
         let mut leased = leased.map(item).peekable();
         let mut keys = self.keys.due().map(key).peekable();
