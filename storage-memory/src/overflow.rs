@@ -280,9 +280,9 @@ impl Partition {
     /// Whether memory for that growth would be missing even if everything went that the policy drops. What readers hold does
     /// not come back with the items.
     fn is_hopeless(&self, dropping: &Dropping, growth: u64) -> bool {
-        let Some(_) = self.budget.limit() else {
+        if self.budget.limit().is_none() {
             return false;
-        };
+        }
         let droppable = dropping.droppable(self);
         let kept = self.sums.bytes() - droppable.bytes
             + ITEM_BYTES_MIN * (self.sums.items() - droppable.items)
