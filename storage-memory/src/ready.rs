@@ -172,7 +172,12 @@ impl Ready {
         lanes + vec_bytes::<Lane>(self.lanes.capacity())
     }
 
-    /// How many bytes more that many new runs can take at most.
+    /// How many bytes more that many new runs can take at most, up to about 980 of them.
+    ///
+    /// A lane doubles, so that a run takes two places of 24 bytes at most. What is counted for new lanes, which are 256 at most,
+    /// is enough for that many runs; of more, which all start lanes and fill them, this says too little. There the promise to
+    /// each item is larger, and that is what is set aside: [`Demand`](crate::demand::Demand) adds two runs for an item at most,
+    /// which take 96 of its 128 bytes.
     pub(crate) fn growth_max(&self, runs: u64) -> u64 {
         let lanes = self.lanes.iter().map(|lane| {
             let (len, capacity) = (lane.fifo.len() as u64, lane.fifo.capacity() as u64);
