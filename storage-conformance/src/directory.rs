@@ -17,18 +17,18 @@ use crate::vandal::DirectoryVandal;
 /// use std::path::Path;
 /// use std::sync::Arc;
 ///
+/// use journal_driver::{JournalBackend, JournalConfig};
 /// use storage_api::{Capability, Result, StorageBackend, async_trait};
 /// use storage_conformance::{Claims, DirectoryDriver, DirectoryHarness, DirectoryVandal, DriverInfo};
 ///
-/// # async fn open_my_driver(_: &Path) -> Result<Arc<dyn StorageBackend>> { unreachable!() }
-/// struct Mine;
+/// struct Journal;
 ///
 /// #[async_trait]
-/// impl DirectoryDriver for Mine {
+/// impl DirectoryDriver for Journal {
 ///     type Faults = ();
 ///
 ///     fn driver(&self) -> DriverInfo {
-///         DriverInfo::new("mine", env!("CARGO_PKG_VERSION"))
+///         DriverInfo::new("journal", env!("CARGO_PKG_VERSION"))
 ///     }
 ///
 ///     fn claims(&self) -> Claims {
@@ -38,15 +38,16 @@ use crate::vandal::DirectoryVandal;
 ///     }
 ///
 ///     async fn open(&self, directory: &Path, _faults: &()) -> Result<Arc<dyn StorageBackend>> {
-///         open_my_driver(directory).await
+///         Ok(Arc::new(JournalBackend::open(JournalConfig::new(directory)).await?))
 ///     }
 ///
 ///     fn vandal(&self, directory: &Path) -> DirectoryVandal {
-///         DirectoryVandal::new(directory, |path| path.extension().is_some_and(|one| one == "log"))
+///         // Tails are cut off the file that is appended to.
+///         DirectoryVandal::new(directory, |path| path == "journal")
 ///     }
 /// }
 ///
-/// storage_conformance::main!(DirectoryHarness::new(Mine));
+/// storage_conformance::main!(DirectoryHarness::new(Journal));
 /// ```
 #[async_trait]
 pub trait DirectoryDriver: Send + Sync + 'static {

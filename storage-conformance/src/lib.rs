@@ -16,22 +16,23 @@
 //! storage-conformance = { path = "../storage-conformance" }
 //! ```
 //!
-//! and in `tests/conformance.rs` the harness: how to come by a fresh place, and how to open it.
+//! and in `tests/conformance.rs` the harness: how to come by a fresh place, and how to open it. Here that of a driver that
+//! keeps each place in a directory, `examples/journal-driver`:
 //!
 //! ```no_run
 //! use std::path::PathBuf;
 //! use std::sync::Arc;
 //!
+//! use journal_driver::{JournalBackend, JournalConfig};
 //! use storage_api::{Capability, Result, StorageBackend, async_trait};
 //! use storage_conformance::{Claims, DriverInfo, Harness, Place, Spot};
 //!
-//! # async fn open_my_driver(_: &std::path::Path) -> Result<Arc<dyn StorageBackend>> { unimplemented!() }
-//! struct MyHarness;
+//! struct Journal;
 //!
 //! #[async_trait]
-//! impl Harness for MyHarness {
+//! impl Harness for Journal {
 //!     fn driver(&self) -> DriverInfo {
-//!         DriverInfo::new("mine", env!("CARGO_PKG_VERSION"))
+//!         DriverInfo::new("journal", env!("CARGO_PKG_VERSION"))
 //!     }
 //!
 //!     // What the driver does not claim needs a reason, which the report shows.
@@ -43,20 +44,20 @@
 //!
 //!     // Each case gets a place of its own; `spot` has a directory that is removed with it.
 //!     async fn provision(&self, spot: &Spot) -> Result<Box<dyn Place>> {
-//!         Ok(Box::new(MyPlace(spot.directory()?)))
+//!         Ok(Box::new(JournalPlace(spot.directory()?)))
 //!     }
 //! }
 //!
-//! struct MyPlace(PathBuf);
+//! struct JournalPlace(PathBuf);
 //!
 //! #[async_trait]
-//! impl Place for MyPlace {
+//! impl Place for JournalPlace {
 //!     async fn open(&self) -> Result<Arc<dyn StorageBackend>> {
-//!         open_my_driver(&self.0).await
+//!         Ok(Arc::new(JournalBackend::open(JournalConfig::new(&self.0)).await?))
 //!     }
 //! }
 //!
-//! storage_conformance::main!(MyHarness);
+//! storage_conformance::main!(Journal);
 //! ```
 //!
 //! Then `cargo test --test conformance`, or `cargo nextest run`: one test per case, named `area::sentence`. A case that does
