@@ -106,12 +106,11 @@ impl Dropping {
     fn may_drop(&self, id: u64, slot: &Slot) -> bool {
         match (self.budget.policy, slot.state()) {
             (Overflow::Reject, _) | (_, State::Leased) => false,
-            (_, State::Dead) => true,
             (Overflow::DropNearestExpiry, State::Ready) => slot.expires(),
             (Overflow::DropNearestExpiry, State::Scheduled) => {
                 self.expired.iter().any(|(expired, _)| *expired == id)
             }
-            (_, State::Ready | State::Scheduled) => true,
+            (_, State::Dead | State::Ready | State::Scheduled) => true,
         }
     }
 
