@@ -574,7 +574,9 @@ impl Partition {
             match (slot.state(), entry.due_at()) {
                 (State::Ready, due) => {
                     ready.push((slot.priority(), (slot.position(), id)));
-                    due.map(|at| expiring.insert(at, typed(id), slot));
+                    if let Some(at) = due {
+                        expiring.insert(at, typed(id), slot);
+                    }
                 }
                 (State::Scheduled, due) => {
                     due.map(|at| scheduled.insert((at, typed(id)), ()));
