@@ -214,5 +214,14 @@ mod tests {
         assert_eq!(available_bytes(root.path()), Some(2 << 20));
         write("sys/fs/cgroup/a/b/memory.max", "1048576\n");
         assert_eq!(available_bytes(root.path()), Some(1 << 20));
+
+        // The first version of cgroups has one file for the process's own.
+        write("sys/fs/cgroup/memory/memory.limit_in_bytes", "524288\n");
+        assert_eq!(available_bytes(root.path()), Some(512 << 10));
+        write(
+            "sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "9223372036854771712\n",
+        );
+        assert_eq!(available_bytes(root.path()), Some(1 << 20), "no limit");
     }
 }

@@ -180,9 +180,34 @@ async fn limits_of_memory_that_hold_nothing_or_mean_nothing_are_refused() {
              overflow policy"
                 .to_owned(),
         ),
+        (
+            memory("eviction: lfu"),
+            ":3:23: eviction: a queue reads each item once, so that none is worth keeping for a second time; choose an \
+             overflow policy"
+                .to_owned(),
+        ),
     ];
 
     check(&cases).await;
+}
+
+/// What the machine has is not the test's to know, and stands in the refusal.
+#[tokio::test]
+async fn more_memory_than_the_machine_has_is_refused_with_what_it_has() {
+    let text = with(
+        "  driver: memory",
+        "  driver: memory\n  config: { max-memory: 1000TiB }",
+    );
+
+    let refusal = refusal_of(&text).await.to_string();
+
+    let beginning = "queue.yaml:3:25: max-memory: 1099511627776000 bytes are more than the ";
+    let end = " bytes of memory that there are; give it less, or a share such as 50%";
+    let middle = refusal
+        .strip_prefix(beginning)
+        .and_then(|rest| rest.strip_suffix(end));
+    let available = middle.and_then(|number| number.parse::<u64>().ok());
+    assert!(available.is_some_and(|bytes| bytes > 0), "{refusal}");
 }
 
 #[tokio::test]
