@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::ops::ControlFlow;
 
 use storage_api::Direction;
@@ -174,6 +175,21 @@ impl KvError {
     /// What it means.
     pub fn kind(&self) -> KvErrorKind {
         self.kind
+    }
+
+    /// Whether the disk has no room: then it has to be made before anything else helps. Some engines tell it in words only,
+    /// which are those of the system or of Rust.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        let source = self.source.as_deref();
+        let source = source.and_then(|source| source.downcast_ref::<io::Error>());
+        let is_full = source.map(io::Error::kind).is_some_and(|kind| {
+            matches!(
+                kind,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+        });
+        let words = ["No space left on device", "no storage space"];
+        is_full || words.iter().any(|words| self.reason.contains(words))
     }
 
     pub(crate) fn into_source(self) -> Option<Box<dyn StdError + Send + Sync>> {

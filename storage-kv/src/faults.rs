@@ -1,5 +1,6 @@
 //! An engine that fails when it is told to: for tests of adapters whose files cannot be made to.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::engine::{KvError, KvErrorKind, KvResult};
@@ -94,14 +95,21 @@ impl Faults {
     }
 
     fn check(&self, wanted: u8) -> KvResult<()> {
-        let reason = match wanted {
+        let (reason, source) = match wanted {
             NONE => return Ok(()),
-            NEXT_SYNC => "the disk could not be synced, as a test has asked for",
-            _ => "the disk is full, as a test has asked for",
+            NEXT_SYNC => (
+                "the disk could not be synced, as a test has asked for",
+                io::ErrorKind::Other,
+            ),
+            _ => (
+                "the disk is full, as a test has asked for",
+                io::ErrorKind::StorageFull,
+            ),
         };
         if wanted != ALL {
             self.heal();
         }
-        Err(KvError::new(KvErrorKind::Unavailable, reason))
+        let error = KvError::new(KvErrorKind::Unavailable, reason);
+        Err(error.with_source(io::Error::from(source)))
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use storage_api::{Error, ErrorKind, Object, Operation, Result, RetryHint};
 
 use crate::engine::{KvError, KvErrorKind};
+use crate::store::MAKE_ROOM;
 use crate::sync::awaited::oneshot;
 use crate::sync::thread;
 
@@ -40,8 +41,12 @@ pub fn refused_opening(place: &Path, error: KvError) -> Error {
             (ErrorKind::Unavailable, RetryHint::SameCall)
         }
     };
+    let mut reason = error.to_string();
+    if error.is_disk_full() {
+        reason = format!("{reason}; {MAKE_ROOM}, then open it again");
+    }
     let place = Object::Place(place.display().to_string());
-    Error::new(kind, Operation::Open, place, error.to_string())
+    Error::new(kind, Operation::Open, place, reason)
         .with_retry_hint(hint)
         .with_source(error)
 }

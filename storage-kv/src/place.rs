@@ -18,6 +18,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use storage_api::{Error, ErrorKind, Object, Operation, Result};
 
+use crate::store::MAKE_ROOM;
+
 const MARKER: &str = "storage-place";
 const MARKER_NEW: &str = "storage-place.new";
 const LOCK: &str = "lock";
@@ -45,7 +47,7 @@ impl Place {
     /// Holds the directory for a driver; makes it, for this user only, if it is not there.
     ///
     /// `Unavailable` where somebody holds it, or it cannot be written; `Unsupported` where it is something else, of another
-    /// driver, or of a newer format; `Corrupted` where its marker is damaged. Then it is left as it was.
+    /// driver, or of a format that is not known; `Corrupted` where its marker is damaged. Then it is left as it was.
     pub fn hold(directory: &Path, driver: &str) -> Result<Self> {
         let refusal = Refusal { directory };
         match fs::metadata(directory) {
@@ -136,7 +138,18 @@ impl Refusal<'_> {
     }
 
     fn io(&self, what: &str, error: io::Error) -> Error {
-        self.error(ErrorKind::Unavailable, format!("{what}: {error}"))
+        let advice = match error.kind() {
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "have its disk mounted for writing, or name another place"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "give this user the right to read and write there, or name another place"
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => MAKE_ROOM,
+            _ => "see to the disk and the directories above it, or name another place",
+        };
+        let reason = format!("{what}: {error}; {advice}");
+        self.error(ErrorKind::Unavailable, reason)
             .with_source(error)
     }
 }
@@ -189,10 +202,12 @@ fn check_marker(refusal: &Refusal<'_>, path: &Path, driver: &str) -> Result<bool
     let format: u32 = format
         .and_then(|format| format.parse().ok())
         .ok_or_else(damaged)?;
-    if format > FORMAT {
-        return Err(refusal.unsupported(format!(
-            "its format is {format}, and the newest known here is {FORMAT}; use a newer version"
-        )));
+    if format != FORMAT {
+        let advice = match format > FORMAT {
+            true => format!("and the newest known here is {FORMAT}; use a newer version"),
+            false => "which no version has ever written; restore the place from a copy".to_owned(),
+        };
+        return Err(refusal.unsupported(format!("its format is {format}, {advice}")));
     }
     let owner = lines.next().and_then(|line| line.strip_prefix("driver "));
     let owner = owner.ok_or_else(damaged)?;

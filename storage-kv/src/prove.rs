@@ -10,7 +10,7 @@ use crate::engine::{OrderedKv, Span};
 use crate::keyspace::Keyspace;
 
 /// Compares an engine with a `BTreeMap` for that many random steps: writes, range removals, reads and scans in both
-/// directions, syncs, and closings followed by an `open` of the same place.
+/// directions, syncs, reclaiming of space, and closings followed by an `open` of the same place.
 ///
 /// `open` begins with an empty engine, and gives what was closed at every later call. Panics where the two differ, with the
 /// seed and the step. To be called from the tests of every engine, with many seeds.
@@ -64,6 +64,7 @@ pub fn prove<E: OrderedKv>(seed: u64, steps: usize, mut open: impl FnMut() -> E)
                 drop(engine);
                 engine = open();
             }
+            _ if dice.below(3) == 0 => engine.reclaim(dice.below(2) == 0).expect(&at),
             _ => assert!(engine.disk_bytes().is_ok(), "{at}"),
         }
     }

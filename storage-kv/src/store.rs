@@ -131,6 +131,9 @@ pub(crate) enum Level {
     Crash,
 }
 
+/// What helps where the disk is full, before anything else does.
+pub(crate) const MAKE_ROOM: &str = "make room on the disk first";
+
 /// The disk that a place is on.
 pub(crate) struct DiskSpace {
     /// How many bytes are free.
@@ -359,7 +362,7 @@ impl<E: OrderedKv> Store<E> {
         let free = free.saturating_sub(self.engine.backlog());
         (free < space.reserve).then(|| {
             format!(
-                "{free} bytes are free on the disk and {} are kept in reserve; complete or delete items, or make room",
+                "{free} bytes are free on the disk, and disk-reserve keeps {} for what makes room; complete or delete items, make room on the disk, or set a smaller disk-reserve",
                 space.reserve
             )
         })
@@ -437,10 +440,12 @@ impl<E: OrderedKv> Store<E> {
     }
 
     fn refusal(&self) -> KvError {
-        let why = self.latched().unwrap_or("a sync failed");
+        let why = self
+            .latched()
+            .unwrap_or("a sync failed; close the backend and open it again");
         KvError::new(
             KvErrorKind::Broken,
-            format!("writes are stopped since {why}; close the backend and open it again"),
+            format!("writes are stopped since {why}"),
         )
     }
 
@@ -451,7 +456,13 @@ impl<E: OrderedKv> Store<E> {
             self.engine.abandon();
         }
         // Only the first reason counts.
-        let _ = self.latch.set(format!("the engine refused one: {error}"));
+        let first = match error.is_disk_full() {
+            true => format!("{MAKE_ROOM}, then "),
+            false => String::new(),
+        };
+        let _ = self.latch.set(format!(
+            "the engine refused one: {error}; {first}close the backend and open it again"
+        ));
     }
 
     /// Calls the engine; its panic is an error that stops writes.
@@ -504,7 +515,10 @@ impl<E: OrderedKv> Store<E> {
             KvErrorKind::Corrupted => (ErrorKind::Corrupted, RetryHint::Never),
             KvErrorKind::Broken => (ErrorKind::Unavailable, RetryHint::AfterReopen),
         };
-        let reason = error.to_string();
+        let mut reason = error.to_string();
+        if error.is_disk_full() && !reason.contains(MAKE_ROOM) {
+            reason = format!("{reason}; {MAKE_ROOM}");
+        }
         let told = Error::new(kind, operation, object, reason).with_retry_hint(hint);
         match error.into_source() {
             Some(source) => told.with_source(source),

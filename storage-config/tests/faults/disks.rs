@@ -88,6 +88,8 @@ pub(crate) fn read_only(scene: &Scene) {
     for error in [error, new] {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(error.reason().contains("Read-only"), "{error}");
+        let advice = "mounted for writing, or name another place";
+        assert!(error.reason().contains(advice), "{error}");
     }
     assert!(
         crate::scene::files(scene.root()) == before,
@@ -169,6 +171,7 @@ impl Ledger {
         let kind = error.kind();
         let is_expected = matches!(kind, ErrorKind::CapacityExceeded | ErrorKind::Unavailable);
         assert!(is_expected, "{error}");
+        assert!(error.reason().contains("make room"), "{error}");
         self.asks_to_reopen |= error.retry_hint() == RetryHint::AfterReopen;
         error
     }
@@ -305,7 +308,10 @@ async fn reopen(scene: &Scene, storage: Storage, stranger: &Path) -> Storage {
         Ok(storage) => {
             let _ = storage.close().await;
         }
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+            assert!(error.reason().contains("make room"), "{error}");
+        }
     }
     fs::remove_file(stranger).unwrap();
     scene.open().await

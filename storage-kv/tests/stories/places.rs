@@ -148,6 +148,21 @@ fn a_newer_format_is_refused() {
 }
 
 #[test]
+fn a_format_before_the_first_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let body = "format 0\ndriver sim";
+    let marker = format!("{body}\ncrc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
+    fs::write(scratch.path().join("storage-place"), marker).unwrap();
+    let before = files(scratch.path());
+
+    let error = refused(scratch.path(), "sim");
+
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.reason().contains("its format is 0"), "{error}");
+    assert_eq!(files(scratch.path()), before);
+}
+
+#[test]
 fn every_flipped_bit_and_every_cut_of_the_marker_is_refused() {
     let scratch = tempfile::tempdir().unwrap();
     drop(Place::hold(scratch.path(), "sim").unwrap());
@@ -188,4 +203,5 @@ fn a_place_that_cannot_be_made_is_unavailable() {
     let error = refused(Path::new("/proc/storage"), "sim");
 
     assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.reason().contains("name another place"), "{error}");
 }
