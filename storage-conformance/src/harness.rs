@@ -173,6 +173,7 @@ impl DriverInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Claims {
     absent: Vec<(Capability, String)>,
+    keeps_space: Option<String>,
 }
 
 impl Claims {
@@ -192,6 +193,24 @@ impl Claims {
         self.absent.retain(|(absent, _)| *absent != capability);
         self.absent.push((capability, reason));
         self
+    }
+
+    /// The same of a driver that never gives all space back that items took, for that reason: then usage does not become
+    /// again that of a new partition (clause USE-1), and the cases about it say so. An empty reason panics.
+    #[must_use]
+    pub fn keeping_space(mut self, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        assert!(
+            !reason.trim().is_empty(),
+            "say why the driver gives no space back"
+        );
+        self.keeps_space = Some(reason);
+        self
+    }
+
+    /// Why space that items took is never given back as a whole; `None` where it is.
+    pub fn keeps_space(&self) -> Option<&str> {
+        self.keeps_space.as_deref()
     }
 
     /// Whether a capability is claimed.

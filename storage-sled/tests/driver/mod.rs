@@ -20,6 +20,7 @@ impl StoredDriver for Sled {
             .without(Capability::Shared, "one process owns the directory")
             .without(Capability::RemoteWake, "there is no other opening")
             .without(Capability::Sync, "sled 0.34 never waits for the disk")
+            .keeping_space("sled 0.34 uses its log again, and gives little of it back to the disk")
     }
 
     fn is_data(path: &Path) -> bool {

@@ -37,8 +37,11 @@ pub(super) async fn usage_is_the_sum_of_its_parts(env: Env) {
     }
 }
 
-/// Where bytes are freed on disk, they are given back after a delay, which no case can wait for.
+/// Where bytes are freed on disk, they are given back after a delay, which no case can wait for, or never.
 async fn needs_no_disk(env: &Env) {
+    if let Some(reason) = env.claims().keeps_space() {
+        env.inapplicable(format!("usage does not come back here: {reason}"));
+    }
     if let Some(place) = env.backend().await.descriptor().place {
         env.inapplicable(format!("{place} gives space back after a delay"));
     }
