@@ -89,6 +89,26 @@ impl DriverConfig<'_> {
     }
 }
 
+#[cfg(any(feature = "rocks", feature = "sled"))]
+impl DriverConfig<'_> {
+    /// Refuses a size below the least under that key, with what would come of it.
+    pub(crate) fn at_least(
+        &self,
+        key: &str,
+        size: storage_queue::ByteSize,
+        least: u64,
+        otherwise: &str,
+    ) -> Result<(), ConfigError> {
+        let bytes = size.bytes();
+        if bytes >= least {
+            return Ok(());
+        }
+        let least = least >> 20;
+        let message = format!("with {bytes} bytes {otherwise}; give it at least {least}MiB");
+        Err(self.refuse(key, message))
+    }
+}
+
 type Opening =
     Pin<Box<dyn Future<Output = storage_api::Result<Arc<dyn StorageBackend>>> + Send + 'static>>;
 

@@ -55,6 +55,11 @@ fn open_files_max_default() -> u32 {
 pub(crate) fn plan(config: &DriverConfig<'_>) -> Result<Plan, ConfigError> {
     let mut settings: Settings = config.read()?;
     settings.storage_dir = config.resolve(&settings.storage_dir);
+    let least = RocksConfig::MEMTABLE_BYTES_MIN as u64;
+    let otherwise = "writers would wait for ever";
+    config.at_least("memtables", settings.memtables, least, otherwise)?;
+    let otherwise = "every few batches would write tables";
+    config.at_least("log", settings.log, RocksConfig::LOG_BYTES_MIN, otherwise)?;
     let rocks = RocksConfig::new(&settings.storage_dir)
         .durability(settings.durability)
         .disk_reserve(settings.disk_reserve.bytes())

@@ -44,6 +44,8 @@ pub(crate) fn plan(config: &DriverConfig<'_>) -> Result<Plan, ConfigError> {
              process-crash, or the driver redb or rocks",
         ));
     }
+    let least = SledConfig::CACHE_BYTES_MIN as u64;
+    config.at_least("cache", settings.cache, least, "sled does not open")?;
     let sled = SledConfig::new(&settings.storage_dir)
         .durability(settings.durability)
         .disk_reserve(settings.disk_reserve.bytes())

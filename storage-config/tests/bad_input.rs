@@ -146,6 +146,37 @@ async fn sled_at_power_loss_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn settings_with_which_an_engine_does_not_work_are_refused_where_they_stand() {
+    let cases: &[(&str, &str, &str)] = &[
+        #[cfg(feature = "sled")]
+        ("sled", "cache", "sled does not open"),
+        #[cfg(feature = "rocks")]
+        ("rocks", "memtables", "writers would wait for ever"),
+        #[cfg(feature = "rocks")]
+        ("rocks", "log", "every few batches would write tables"),
+    ];
+    for (driver, key, otherwise) in cases {
+        for bytes in [0, 1, 255, 256 << 10, (1 << 20) - 1] {
+            let config = format!("{{ storage-dir: d, {key}: {bytes}B }}");
+            let text = with(
+                "  driver: memory",
+                &format!("  driver: {driver}\n  config: {config}"),
+            );
+
+            let refusal = refusal_of(&text).await.to_string();
+
+            let column = 13 + "storage-dir: d, ".len() + key.len() + 2;
+            assert_eq!(
+                refusal,
+                format!(
+                    "queue.yaml:3:{column}: {key}: with {bytes} bytes {otherwise}; give it at least 1MiB"
+                )
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn limits_of_memory_that_hold_nothing_or_mean_nothing_are_refused() {
     let memory = |config: &str| {
         let config = format!("  driver: memory\n  config: {{ {config} }}");

@@ -1,6 +1,6 @@
 //! The backend that users open.
 
-use storage_api::{Result, forward_backend};
+use storage_api::{Error, ErrorKind, Object, Operation, Result, forward_backend};
 use storage_kv::{Faults, KvBackend, KvOptions, Place, open_aside, refused_opening};
 
 use crate::config::RocksConfig;
@@ -19,7 +19,7 @@ impl RocksBackend {
     /// Opens the place, or makes it.
     ///
     /// `Unavailable` where somebody else holds it (clause OPEN-1), `Unsupported` or `Corrupted` where it is not a place of
-    /// this driver and format (clause OPEN-2). Works on a thread of its own; if the future is dropped, the place is closed
+    /// this driver and format (clause OPEN-2), `InvalidArgument` where a setting is below its least. Works on a thread of its own; if the future is dropped, the place is closed
     /// again.
     pub async fn open(config: RocksConfig) -> Result<Self> {
         Self::open_with(config, Faults::default()).await
@@ -33,6 +33,11 @@ impl RocksBackend {
     }
 
     fn open_here(config: &RocksConfig, faults: &Faults) -> Result<Self> {
+        if let Some(reason) = config.misfit() {
+            let place = Object::Place(config.storage_dir().display().to_string());
+            let kind = ErrorKind::InvalidArgument;
+            return Err(Error::new(kind, Operation::Open, place, reason));
+        }
         let place = Place::hold(config.storage_dir(), DRIVER)?;
         let opened = RocksEngine::open(place.path(), config, faults);
         let engine = opened.map_err(|error| refused_opening(place.path(), error))?;

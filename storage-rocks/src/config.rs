@@ -31,8 +31,15 @@ impl RocksConfig {
     pub const CACHE_BYTES: usize = 64 << 20;
     /// The memory for what is not in tables yet: 64 MiB.
     pub const MEMTABLE_BYTES: usize = 64 << 20;
+    /// The least memory for what is not in tables yet: 1 MiB. Every keyspace takes a block of it with its first row, and
+    /// where these blocks alone fill it, nothing is left to be written and writers would wait for ever; that is so from
+    /// 256 KiB down, so this is four times as much.
+    pub const MEMTABLE_BYTES_MIN: usize = 1 << 20;
     /// The size of the logs from which on tables are written so that logs can go: 128 MiB.
     pub const LOG_BYTES: u64 = 128 << 20;
+    /// The least size of the logs: 1 MiB. Below it every few batches write a table for each keyspace, and 0 would have
+    /// RocksDB choose.
+    pub const LOG_BYTES_MIN: u64 = 1 << 20;
     /// How many tables are kept open: 256, well below what a process usually may.
     pub const OPEN_FILES_MAX: u32 = 256;
 
@@ -70,15 +77,16 @@ impl RocksConfig {
         self
     }
 
-    /// How much memory what is not in tables yet may take, in all keyspaces together. Writers wait where tables cannot be
-    /// written as fast.
+    /// How much memory what is not in tables yet may take, in all keyspaces together, at least
+    /// [`MEMTABLE_BYTES_MIN`](Self::MEMTABLE_BYTES_MIN). Writers wait where tables cannot be written as fast.
     #[must_use]
     pub fn memtable_bytes(mut self, bytes: usize) -> Self {
         self.memtable_bytes = bytes;
         self
     }
 
-    /// How large the write-ahead logs may grow; an opening after a crash reads them.
+    /// How large the write-ahead logs may grow, at least [`LOG_BYTES_MIN`](Self::LOG_BYTES_MIN); an opening after a crash
+    /// reads them.
     #[must_use]
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.log_bytes = bytes;
@@ -120,6 +128,23 @@ impl RocksConfig {
     /// The size of the logs.
     pub fn get_log_bytes(&self) -> u64 {
         self.log_bytes
+    }
+
+    /// Why nothing can be opened with these settings, if that is so.
+    pub(crate) fn misfit(&self) -> Option<String> {
+        let (memtables, log) = (self.memtable_bytes, self.log_bytes);
+        if memtables < Self::MEMTABLE_BYTES_MIN {
+            let least = Self::MEMTABLE_BYTES_MIN;
+            return Some(format!(
+                "writers would wait for ever with {memtables} bytes for memtables; give it at least {least}"
+            ));
+        }
+        (log < Self::LOG_BYTES_MIN).then(|| {
+            let least = Self::LOG_BYTES_MIN;
+            format!(
+                "with {log} bytes of log every few batches would write tables; give it at least {least}"
+            )
+        })
     }
 
     /// How many tables may be open.

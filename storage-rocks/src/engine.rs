@@ -83,7 +83,8 @@ impl Opened {
 
 impl RocksEngine {
     /// Opens the database of a directory, or makes it. Blocks; after a crash for as long as reading the logs takes. Whoever
-    /// calls it holds the directory.
+    /// calls it holds the directory. With settings below their least, which [`RocksBackend`](crate::RocksBackend) refuses, its
+    /// writers may wait for ever.
     pub fn open(place: &Path, config: &RocksConfig, faults: &Faults) -> KvResult<Self> {
         let directory = place.join(DIRECTORY);
         Seal::of(place).break_open()?;

@@ -21,8 +21,9 @@ impl SledBackend {
     /// Opens the place, or makes it.
     ///
     /// `Unavailable` where somebody else holds it (clause OPEN-1), `Unsupported` or `Corrupted` where it is not a place of
-    /// this driver and format (clause OPEN-2), `Unsupported` where `power-loss` is asked for (clause DUR-1). Works on a thread of its own; if the future is dropped, the place is closed
-    /// again.
+    /// this driver and format (clause OPEN-2), `Unsupported` where `power-loss` is asked for (clause DUR-1),
+    /// `InvalidArgument` where the cache is too small. Works on a thread of its own; if the future is dropped, the place is
+    /// closed again.
     pub async fn open(config: SledConfig) -> Result<Self> {
         Self::open_with(config, Faults::default()).await
     }
@@ -35,21 +36,26 @@ impl SledBackend {
     }
 
     fn open_here(config: &SledConfig, faults: &Faults) -> Result<Self> {
-        if config.get_durability() == Durability::PowerLoss {
+        let refused = |kind, reason: String| {
             let place = Object::Place(config.storage_dir().display().to_string());
+            Err(Error::new(kind, Operation::Open, place, reason))
+        };
+        let (cache_bytes, least) = (config.get_cache_bytes(), SledConfig::CACHE_BYTES_MIN);
+        if cache_bytes < least {
+            let reason = format!(
+                "{cache_bytes} bytes of cache are too few for sled; give it at least {least}"
+            );
+            return refused(ErrorKind::InvalidArgument, reason);
+        }
+        if config.get_durability() == Durability::PowerLoss {
             let reason = "sled 0.34 never waits for the disk, so nothing that it holds survives the loss of power for sure; choose durability process-crash, or the driver redb or rocks";
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                Operation::Open,
-                place,
-                reason,
-            ));
+            return refused(ErrorKind::Unsupported, reason.to_owned());
         }
         let place = Place::hold(config.storage_dir(), DRIVER)?;
         place.await_unlocked(&SledEngine::lock_of(place.path()));
         // sled panics on some damage.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            SledEngine::open(place.path(), config.get_cache_bytes(), faults)
+            SledEngine::open(place.path(), cache_bytes, faults)
         }));
         let engine = match opened {
             Ok(opened) => opened.map_err(|error| refused_opening(place.path(), error))?,

@@ -27,6 +27,9 @@ impl SledConfig {
     /// The memory that sled is asked to keep its pages in: 64 MiB.
     pub const CACHE_BYTES: usize = 64 << 20;
 
+    /// The least memory for pages: 1 MiB. sled deals it out to 256 shards and opens nothing with less than a byte for each.
+    pub const CACHE_BYTES_MIN: usize = 1 << 20;
+
     /// A place in that directory, which is made if it is not there; `process-crash`, which is the most that sled has.
     pub fn new(storage_dir: impl AsRef<Path>) -> Self {
         Self {
@@ -51,7 +54,8 @@ impl SledConfig {
         self
     }
 
-    /// How much memory sled is asked to keep its pages in. What it needs beside that grows with the data.
+    /// How much memory sled is asked to keep its pages in, at least [`CACHE_BYTES_MIN`](Self::CACHE_BYTES_MIN): less is refused
+    /// at opening. What it needs beside that grows with the data.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;

@@ -1,8 +1,9 @@
 //! sled as an ordered key-value engine.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::ops::{Bound, ControlFlow};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
@@ -54,10 +55,12 @@ impl SledEngine {
     /// directory.
     pub fn open(place: &Path, cache_bytes: usize, faults: &Faults) -> KvResult<Self> {
         Seal::of(place).break_open()?;
-        let removed = remove_unfinished(&place.join(DIRECTORY));
+        let directory = place.join(DIRECTORY);
+        make_private(&directory).map_err(|error| translate_io("making the directory", error))?;
+        let removed = remove_unfinished(&directory);
         removed.map_err(|error| translate_io("removing an unfinished snapshot", error))?;
         let config = sled::Config::new()
-            .path(place.join(DIRECTORY))
+            .path(directory)
             .cache_capacity(cache_bytes as u64)
             // Whoever waits asks for it.
             .flush_every_ms(None);
@@ -114,9 +117,9 @@ impl SledEngine {
         if free >= wanted {
             return Ok(());
         }
-        let reason =
-            format!("{free} bytes are free on the disk, and sled may need {wanted}; make room");
-        Err(KvError::new(KvErrorKind::Unavailable, reason))
+        let reason = format!("{free} bytes are free on the disk, and sled may need {wanted}");
+        let full = KvError::new(KvErrorKind::Unavailable, reason);
+        Err(full.with_source(io::Error::from(io::ErrorKind::StorageFull)))
     }
 
     /// The files of sled, the log first.
@@ -137,11 +140,7 @@ impl SledEngine {
 /// Removes the snapshot that a process was writing when it was killed. sled gives it a name of its own until it is whole, and
 /// takes it for a damaged one all the same; the one before it is still there.
 fn remove_unfinished(directory: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
+    for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path
             .extension()
@@ -165,6 +164,20 @@ impl Drop for Undoing<'_> {
             // The first that fails is the last that is tried.
             let _ = self.engine.undone.set(std::mem::take(&mut self.before));
         }
+    }
+}
+
+/// Makes the directory of sled for this user alone, or takes the rights of others from it: sled makes its files for everybody
+/// to read.
+fn make_private(directory: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    let is_open = fs::metadata(directory)?.permissions().mode() & 0o077 != 0;
+    match is_open {
+        true => fs::set_permissions(directory, Permissions::from_mode(0o700)),
+        false => Ok(()),
     }
 }
 

@@ -26,7 +26,8 @@
 //! - A place that was closed was synced, file by file, and sealed: whatever changes a file of it up to 16 MiB is told at the
 //!   next opening, and of a larger one what changes its length. In the log of a process that was killed sled cannot tell
 //!   damage from what the kill cut off; rows carry checksums, so that what is shown was written.
-//! - Space is used again, but never given back to the system: a place stays as large as it ever was.
+//! - Space is used again, but never given back to the system as a whole: a place of which all items have gone stays larger than
+//!   a new one, so that clause USE-1 does not hold there.
 //! - The cache bounds the pages in memory. What sled knows about each page comes on top and grows with the data.
 //! - Once a write of sled has failed it reads badly. So it gets no batch for which the disk may have no room; and nothing is
 //!   written to sled after a failure until the place is opened again, which needs 4 MiB of free space.

@@ -1,7 +1,8 @@
 //! What is refused as a place, and left as it was; and what a place is made of.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 
 use storage_api::{ErrorKind, ItemBatch, NewItem, PartitionConfig, PartitionId, limits};
 use storage_config::Registry;
@@ -27,6 +28,10 @@ pub(crate) const ALL: &[(&str, Story)] = &[
     (
         "a_place_is_for_its_user_alone",
         a_place_is_for_its_user_alone,
+    ),
+    (
+        "an_open_directory_lets_nobody_else_read_what_is_in_it",
+        an_open_directory_lets_nobody_else_read_what_is_in_it,
     ),
     ("names_never_become_paths", names_never_become_paths),
     ("the_largest_batch_comes_back", the_largest_batch_comes_back),
@@ -106,8 +111,42 @@ fn a_place_is_for_its_user_alone(driver: &str) {
 
     run(scene.furnish());
 
-    let mode = fs::metadata(scene.place()).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode, 0o700);
+    assert_eq!(mode(&scene.place()), 0o700);
+}
+
+/// The directory is left as it is: what lies in it is the driver's.
+fn an_open_directory_lets_nobody_else_read_what_is_in_it(driver: &str) {
+    let scene = Scene::new(driver);
+    fs::create_dir(scene.place()).unwrap();
+    fs::set_permissions(scene.place(), Permissions::from_mode(0o755)).unwrap();
+
+    run(async {
+        let storage = scene.open().await;
+        let home = home_in(&storage).await;
+        // Large ones have files of their own in some engines.
+        produce(&home, 1, 1 << 20).await.unwrap();
+        assert_eq!(reachable(&scene.place()), Vec::<PathBuf>::new(), "open");
+        storage.close().await.unwrap();
+    });
+
+    assert_eq!(reachable(&scene.place()), Vec::<PathBuf>::new(), "closed");
+    assert_eq!(mode(&scene.place()), 0o755);
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// What somebody else can read or change of what lies in a directory that everybody may enter.
+fn reachable(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if mode(&path) & 0o077 != 0 {
+            found.push(path);
+        }
+    }
+    found
 }
 
 fn names_never_become_paths(driver: &str) {

@@ -9,3 +9,4 @@ mod driver;
 mod golden;
 mod modes;
 mod places;
+mod settings;

@@ -1,7 +1,9 @@
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use storage_api::{Capability, Durability, ErrorKind, Outcome, StorageBackend};
+use storage_sled::{SledBackend, SledConfig};
 use storage_stories::scene::{contents, furnish_and_close, open, refusal};
 use storage_stories::{Opening, StoredDriver as _};
 
@@ -47,6 +49,40 @@ async fn power_loss_is_refused_before_anything_is_made() {
         "{error}"
     );
     assert!(!directory.exists());
+}
+
+#[tokio::test]
+async fn a_cache_that_is_too_small_is_refused_and_harms_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let before = furnish_and_close::<Sled>(scratch.path()).await;
+    let least = SledConfig::CACHE_BYTES_MIN;
+    let config = |bytes| SledConfig::new(scratch.path()).cache_bytes(bytes);
+    for bytes in [0, 1, 255, least - 1] {
+        let error = SledBackend::open(config(bytes)).await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        let advice = format!("give it at least {least}");
+        assert!(error.reason().contains(&advice), "{error}");
+    }
+
+    let backend = SledBackend::open(config(least)).await.unwrap();
+
+    assert_eq!(contents(&backend).await, before);
+}
+
+/// Versions before made it for everybody to read.
+#[tokio::test]
+async fn the_rights_of_others_are_taken_from_the_directory_of_sled() {
+    let scratch = tempfile::tempdir().unwrap();
+    furnish_and_close::<Sled>(scratch.path()).await;
+    let directory = scratch.path().join("queue.sled");
+    let mode = || fs::metadata(&directory).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o700, "of a new one");
+    fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+
+    open::<Sled>(scratch.path()).await;
+
+    assert_eq!(mode(), 0o700);
 }
 
 #[tokio::test]
