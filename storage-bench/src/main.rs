@@ -9,13 +9,13 @@ mod child;
 mod disk;
 mod drivers;
 mod engine;
+mod json;
 mod measure;
 mod progress;
 mod report;
 mod slow_sync;
 
 use std::error::Error;
-use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,10 +23,13 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
+use tokio::runtime::Runtime;
 
 use child::Work;
 use drivers::{DiskDriver, Driver, Medium};
+use json::JsonFile;
 use measure::Plan;
+use report::Row;
 
 /// Measures produce, lease, complete, retry, maintain and the full cycle of storage drivers.
 #[derive(Debug, Parser)]
@@ -75,7 +78,7 @@ struct Arguments {
     #[arg(long)]
     engine: bool,
 
-    /// Writes the rows to this file, as a JSON array
+    /// Writes the rows to this file, as a JSON array: whole at the end, or as far as it came
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
@@ -100,15 +103,6 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    // Opened before anything is measured: a path that cannot be written is found at once.
-    let json = match &arguments.json {
-        Some(path) => Some(
-            File::create(path)
-                .map_err(|error| format!("cannot write {}: {error}", path.display()))?,
-        ),
-        None => None,
-    };
-    let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     if let Some(work) = &arguments.work {
         let work: Work = serde_json::from_str(work)?;
@@ -121,6 +115,22 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         engine::write(&findings, &mut std::io::stdout().lock())?;
         return Ok(());
     }
+    let json = arguments.json.as_deref().map(JsonFile::begin).transpose()?;
+    let mut rows = Vec::new();
+    let measured = measure_drivers(arguments, &runtime, &mut rows);
+    match json {
+        Some(json) => json.end(&rows, measured),
+        None => measured,
+    }
+}
+
+/// Measures one driver after another, and shows and keeps the rows of each as soon as they are there.
+fn measure_drivers(
+    arguments: &Arguments,
+    runtime: &Runtime,
+    rows: &mut Vec<Row>,
+) -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
     let Arguments {
         batches, payloads, ..
     } = arguments;
@@ -133,7 +143,6 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         (Plan::full(), disk::Plan::full(batches, payloads))
     };
     let slow_sync = arguments.slow_sync.map(Duration::from_millis);
-    let mut rows = Vec::new();
     // Each table as soon as it is whole: what follows may take minutes.
     for driver in &arguments.drivers {
         let measure_disk = |driver: DiskDriver| match slow_sync {
@@ -157,9 +166,6 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
                 measured.rows
             }
         });
-    }
-    if let Some(json) = json {
-        serde_json::to_writer_pretty(json, &rows)?;
     }
     if arguments.quick && slow_sync.is_none() && !arguments.memory {
         let is_on_disk = |driver: &Driver| matches!(driver.medium(), Medium::Disk(_));
