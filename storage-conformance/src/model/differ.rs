@@ -149,10 +149,7 @@ impl Drivers {
 
     async fn usage(&self, index: usize, world: &World) -> Result<Usage, Mismatch> {
         let usage = world.driver.usage().await;
-        let mut usage = usage.map_err(|error| format!("{}: {error}", self.name(index)))?;
-        // What a driver counts beside the bytes is its own affair, and may tell of what has been.
-        usage.counts.clear();
-        Ok(usage)
+        usage.map_err(|error| format!("{}: {error}", self.name(index)))
     }
 
     fn as_the_model(&self, index: usize, compared: Result<(), Mismatch>) -> Result<(), Mismatch> {
