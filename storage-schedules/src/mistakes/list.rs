@@ -318,13 +318,13 @@ pub const LIST: &[Mistake] = &[
         module: "memory",
         edits: &[Edit {
             file: "commit.rs",
-            right: "        if let Some(refusal) = failed_step(&locked, request)? {",
+            right: "        if let Some(refusal) = failed_step(&self.budget, &locked, request)? {",
             wrong: "        if MADE {
             drop((metadata, locked));
             metadata = self.metadata.write();
             locked = self.lock(request)?;
         }
-        if let Some(refusal) = failed_step(&locked, request)? {",
+        if let Some(refusal) = failed_step(&self.budget, &locked, request)? {",
         }],
     },
     Mistake {
