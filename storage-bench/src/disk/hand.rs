@@ -243,6 +243,8 @@ mod tests {
             queue.lease(2).unwrap();
             queue.retry().unwrap();
         }
+        // Bodies, what says where they stand now, and the cursor: the rows of the leases went.
+        assert_eq!(rows(&disk.open()), 3 + 3 + 1);
 
         queue.lease(4).unwrap();
         assert_eq!(queue.leased, [vec![1, 2, 3]]);

@@ -39,8 +39,9 @@ const RESIDENT_DEPTHS: [usize; 4] = [SHALLOW, 250_000, DEEP, 4 * DEEP];
 /// A slow disk: many that are rotating or far away are slower.
 const SLOW_SYNC: Duration = Duration::from_millis(2);
 
-/// What part of the time is left to rates, whatever else took.
-const RATES_PART: f64 = 0.3;
+/// What part of the time is left to rates, and before them to many producers, whatever else took.
+const RATES_PART: f64 = 0.2;
+const CROWDS_PART: f64 = 0.1;
 /// What part of the rounds' time those have that retry.
 const RETRY_PART: f64 = 0.3;
 /// What part of the most items goes through a verb when warming up begins.
@@ -176,6 +177,7 @@ pub(crate) async fn measure(driver: DiskDriver, plan: &Plan) -> Measured {
     let progress = Progress::new();
     let mut measured = Measured::default();
     let before_rates = plan.leaving(RATES_PART);
+    let before_crowds = plan.leaving(RATES_PART + CROWDS_PART);
     let is_over = |what: &str, plan: &Plan, measured: &mut Measured| {
         let is_over = plan.is_over();
         if is_over {
@@ -186,41 +188,41 @@ pub(crate) async fn measure(driver: DiskDriver, plan: &Plan) -> Measured {
 
     let mut drained = None;
     let what = "the life of a store";
-    if !is_over(what, &before_rates, &mut measured) {
+    if !is_over(what, &before_crowds, &mut measured) {
         progress.stage(&format!("{name}: {what}"), 0);
-        let lived = life::measure(driver, &before_rates, &mut measured).await;
+        let lived = life::measure(driver, &before_crowds, &mut measured).await;
         drained = measured.keep(name, what, lived).flatten();
     }
     // In processes of their own: where it has to be quick, while the space of what was drained is given back in this one.
     for is_memory in [plan.is_quick, !plan.is_quick] {
         if is_memory {
             let what = "memory by depth";
-            if !is_over(what, &before_rates, &mut measured) {
+            if !is_over(what, &before_crowds, &mut measured) {
                 progress.stage(&format!("{name}: {what}"), 0);
-                let plan = &before_rates;
+                let plan = &before_crowds;
                 let resident = resident::measure(driver, plan, plan.part(5), &mut measured);
                 measured.keep(name, what, resident);
             }
         } else if let Some(drained) = drained.take() {
             let what = "until space is given back";
             progress.stage(&format!("{name}: {what}"), 0);
-            let within = plan.given_back_within.min(before_rates.left());
+            let within = plan.given_back_within.min(before_crowds.left());
             let given_back = drained.given_back(within, &mut measured).await;
             measured.keep(name, what, given_back);
         }
     }
     let what = "many producers";
-    if !is_over(what, plan, &mut measured) {
+    if !is_over(what, &before_rates, &mut measured) {
         progress.stage(&format!("{name}: {what}"), 0);
-        let crowd = crowd::measure(plan.crowd(driver), &mut measured).await;
+        let crowd = crowd::measure(before_rates.crowd(driver), &mut measured).await;
         measured.keep(name, what, crowd);
     }
     let what = "many producers where syncs are slow";
-    if !is_over(what, plan, &mut measured) {
+    if !is_over(what, &before_rates, &mut measured) {
         progress.stage(&format!("{name}: {what}"), 0);
         let mut slow = Measured::default();
         // Not every machine has a compiler, which is told and is no failure.
-        match crowd::measure_slow(plan.crowd(driver), SLOW_SYNC, &mut slow) {
+        match crowd::measure_slow(before_rates.crowd(driver), SLOW_SYNC, &mut slow) {
             Ok(()) => measured.lines.append(&mut slow.lines),
             Err(error) => measured.leave_out_why(name, what, &error.to_string()),
         }
@@ -345,12 +347,15 @@ impl Rounds<'_> {
             let ends = time_max.map(|time_max| time_max.mul_f64(part));
             let warm_up = |batch| whole(setting.items_max(batch) / WARM_UP_PART, batch);
             let mut items: Vec<usize> = batches.iter().copied().map(warm_up).collect();
+            let mut is_measured = false;
             for round in 0..warm_ups + rounds {
-                let is_warming_up = round < warm_ups;
                 let is_late = ends.is_some_and(|ends| started.elapsed() > ends);
-                if round > warm_ups && is_late {
+                if is_measured && is_late {
                     break;
                 }
+                // Who is late warms up once.
+                let is_warming_up = round < warm_ups && (round == 0 || !is_late);
+                is_measured |= !is_warming_up;
                 for (batch, items) in batches.iter().copied().zip(&mut items) {
                     let load = Load {
                         batch,
