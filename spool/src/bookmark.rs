@@ -1,5 +1,8 @@
 //! Where a run stands in its input, kept in the metadata beside the items, so that a run that was killed goes on there.
 //!
+//! It stays when the run has finished, as nothing that is stored tells a run that ended from one that was killed while it
+//! ended: a file that was finished is not read again unless somebody says so.
+//!
 //! A partition and its bookmark are in one backend: the transaction that produces lines moves the bookmark behind them.
 //! Where the partitions of a queue are in several backends, each has a bookmark; batches are produced one after the other,
 //! so that the one furthest ahead tells.
@@ -25,6 +28,9 @@ struct Entry {
     size: u64,
     modified: i64,
     mark: Mark,
+    /// Whether every line was read, and every item done.
+    #[serde(default)]
+    is_finished: bool,
 }
 
 /// The bookmark of one queue in one file.
@@ -75,6 +81,7 @@ impl Bookmark {
             size: file.size,
             modified: file.modified,
             mark: Mark::default(),
+            is_finished: false,
         };
         Ok(Self {
             key,
@@ -90,10 +97,16 @@ impl Bookmark {
         furthest.map_or(Mark::default(), |entry| entry.mark)
     }
 
-    /// Whether there is a bookmark, but of the file as it was before it changed.
+    /// Whether a run has finished this very file.
+    pub fn is_finished(&self) -> bool {
+        self.entries()
+            .any(|entry| entry.is_finished && self.is_same_file(&entry))
+    }
+
+    /// Whether a run stands in the file as it was before it changed.
     pub fn is_of_changed_file(&self) -> bool {
-        let mut entries = self.entries().peekable();
-        entries.peek().is_some() && entries.all(|entry| !self.is_same_file(&entry))
+        let is_same_file = self.entries().any(|entry| self.is_same_file(&entry));
+        !is_same_file && self.entries().any(|entry| !entry.is_finished)
     }
 
     /// Produces a batch and moves the bookmark behind it, at one instant.
@@ -107,7 +120,7 @@ impl Bookmark {
             mark,
             ..self.at_start.clone()
         };
-        let moved = Value::new(serde_json::to_vec(&entry).expect("an entry is plain data"))?;
+        let moved = value_of(&entry)?;
         let shelf = self
             .shelves
             .iter_mut()
@@ -128,10 +141,31 @@ impl Bookmark {
         }
     }
 
-    /// Forgets it: the file is finished.
-    pub async fn remove(self) -> Result<()> {
-        for (storage, known) in &self.shelves {
-            if known.is_some() {
+    /// Says that the file is finished, in the one bookmark that tells where it stands.
+    pub async fn finish(self) -> Result<()> {
+        let entries = self.shelves.iter().filter_map(|(storage, value)| {
+            let entry = self.parse(value.as_ref()?);
+            self.is_same_file(&entry).then_some((storage, entry))
+        });
+        let furthest = entries.max_by_key(|(_, entry)| entry.mark.offset);
+        // An empty file has none.
+        if let Some((storage, entry)) = furthest.filter(|(_, entry)| !entry.is_finished) {
+            let finished = value_of(&Entry {
+                is_finished: true,
+                ..entry
+            })?;
+            storage
+                .metadata(NAMESPACE)?
+                .put(&self.key, &finished)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets it: the file is read from its beginning.
+    pub async fn remove(&mut self) -> Result<()> {
+        for (storage, known) in &mut self.shelves {
+            if known.take().is_some() {
                 storage.metadata(NAMESPACE)?.delete(&self.key).await?;
             }
         }
@@ -140,23 +174,29 @@ impl Bookmark {
 
     fn entries(&self) -> impl Iterator<Item = Entry> {
         let values = self.shelves.iter().filter_map(|(_, value)| value.as_ref());
-        // What does not parse is of a later format, whose file this run cannot know: it counts as another file.
-        values.map(|value| {
-            serde_json::from_slice(value.as_bytes()).unwrap_or(Entry {
-                size: u64::MAX,
-                ..self.at_start.clone()
-            })
+        values.map(|value| self.parse(value))
+    }
+
+    /// What does not parse is of a later format, whose file this run cannot know: it counts as another file.
+    fn parse(&self, value: &Value) -> Entry {
+        serde_json::from_slice(value.as_bytes()).unwrap_or(Entry {
+            size: u64::MAX,
+            ..self.at_start.clone()
         })
     }
 
     fn is_same_file(&self, entry: &Entry) -> bool {
-        let mark = self.at_start.mark;
         let at_start = Entry {
-            mark,
+            mark: self.at_start.mark,
+            is_finished: self.at_start.is_finished,
             ..entry.clone()
         };
         at_start == self.at_start
     }
+}
+
+fn value_of(entry: &Entry) -> Result<Value> {
+    Value::new(serde_json::to_vec(entry).expect("an entry is plain data"))
 }
 
 /// Forgets every bookmark of a queue.

@@ -42,8 +42,9 @@ pub enum Command {
     /// when it parses as JSON; one that does not is retried, and is dead when its attempts are used up.
     ///
     /// On a durable driver a run that was killed goes on where it was, with no line lost or produced twice, when it is
-    /// started again with the same queue and the same, unchanged file. Standard input cannot be resumed. On the memory
-    /// driver everything lives as long as the process.
+    /// started again with the same queue and the same, unchanged file; of a file that was finished nothing is left to do,
+    /// unless --again is given. Standard input cannot be resumed. On the memory driver everything lives as long as the
+    /// process.
     #[command(after_help = RUN_HELP)]
     Run(RunArgs),
     /// Show how many items of a queue are ready, scheduled, leased and dead
@@ -103,8 +104,9 @@ last line of the command's standard error is its note. Output passes through in 
 A command runs in a process group of its own: Ctrl-C reaches spool alone, and the commands of a spool that was killed live on, \
 with a line that may be cut off: a whole one ends with a newline.
 
-After a kill the same command, started again, goes on where it was: every line is processed, none becomes two items, and none \
-is processed twice but those whose commands were at work at the kill, at most as many as there are workers.
+After a kill, at whatever moment, the same command, started again, goes on where it was: every line is processed, none becomes \
+two items, and none is processed twice but those whose commands were at work at the kill, at most as many as there are workers. \
+Where the file was finished it says so and does nothing; a changed file is read from its beginning, and with --again the same one.
 
 The report goes to standard output, with --exec to standard error, and with --json to standard output as one object.";
 
@@ -177,6 +179,9 @@ pub struct RunArgs {
         value_parser = clap::value_parser!(u64).range(1..),
     )]
     pub depth_max: u64,
+    /// Read a file again that an earlier run has finished; one that was not finished is gone on with
+    #[arg(long)]
+    pub again: bool,
     /// Exit with 3 when items are dead
     #[arg(long)]
     pub fail_on_dead: bool,

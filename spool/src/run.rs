@@ -49,6 +49,8 @@ pub struct Plan {
     pub attempts_max: Option<u32>,
     /// How many items may be on their way.
     pub depth_max: u64,
+    /// Whether a file that a run has finished is read again.
+    pub again: bool,
     /// Whether dead items make the exit code 3.
     pub fail_on_dead: bool,
     /// Whether the report is JSON.
@@ -66,6 +68,7 @@ pub async fn run(registry: &Registry, args: &RunArgs) -> Result<u8, Failure> {
         timeout: args.timeout,
         attempts_max: args.max_attempts,
         depth_max: args.depth_max,
+        again: args.again,
         fail_on_dead: args.fail_on_dead,
         json: args.json,
     };
@@ -103,6 +106,7 @@ pub async fn demonstrate(registry: &Registry) -> Result<u8, Failure> {
         timeout: Duration::from_secs(600),
         attempts_max: None,
         depth_max: cli::DEPTH_MAX,
+        again: false,
         fail_on_dead: false,
         json: false,
     };
@@ -144,7 +148,7 @@ async fn work(queue: &Queue, input: Input, plan: Plan) -> Result<u8, Failure> {
             "{released} items that a killed run had begun are ready again"
         ));
     }
-    let (bookmark, from) = find_place(queue, &input, &say).await?;
+    let (bookmark, from) = find_place(queue, &input, plan.again, &say).await?;
     let (stop, stopping) = watch::channel(false);
     let groups = Groups::default();
     let interrupt = Interrupt::listen(stop.clone(), groups.clone(), progress.clone())?;
@@ -227,7 +231,7 @@ async fn work(queue: &Queue, input: Input, plan: Plan) -> Result<u8, Failure> {
     match fed {
         Some((feeder, Ok(Fed::Whole))) => {
             if let Some(bookmark) = feeder.bookmark {
-                bookmark.remove().await?;
+                bookmark.finish().await?;
             }
         }
         Some((_, Ok(Fed::Cut(error)))) => return Err(Failure::broken(error)),
@@ -259,6 +263,7 @@ fn work_of(plan: &Plan, groups: &Groups, progress: &Progress) -> Work {
 async fn find_place(
     queue: &Queue,
     input: &Input,
+    again: bool,
     say: &impl Fn(&str),
 ) -> Result<(Option<Bookmark>, Mark), Failure> {
     let file = match input {
@@ -273,9 +278,17 @@ async fn find_place(
             return Ok((None, Mark::default()));
         }
     };
-    let bookmark = Bookmark::find(queue.name(), file, queue.partitions()).await?;
+    let mut bookmark = Bookmark::find(queue.name(), file, queue.partitions()).await?;
+    if again && bookmark.is_finished() {
+        bookmark.remove().await?;
+    }
     let mark = bookmark.mark();
-    if bookmark.is_of_changed_file() {
+    if bookmark.is_finished() {
+        let name = input.name();
+        say(&format!(
+            "{name} was finished by an earlier run and has not changed since; --again reads it once more"
+        ));
+    } else if bookmark.is_of_changed_file() {
         let name = input.name();
         say(&format!(
             "{name} has changed since a run that did not finish it: it is read from its beginning"

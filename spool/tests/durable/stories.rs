@@ -16,8 +16,12 @@ pub(crate) const ALL: &[(&str, fn())] = &[
         a_run_killed_after_the_last_line_was_produced_produces_none_again,
     ),
     (
-        "a_finished_file_is_read_again",
-        a_finished_file_is_read_again,
+        "a_finished_file_is_read_again_when_it_is_said_or_has_changed",
+        a_finished_file_is_read_again_when_it_is_said_or_has_changed,
+    ),
+    (
+        "an_unfinished_file_is_gone_on_with_whatever_is_said",
+        an_unfinished_file_is_gone_on_with_whatever_is_said,
     ),
     (
         "a_file_that_has_changed_is_read_from_its_beginning",
@@ -123,13 +127,40 @@ fn a_run_killed_after_the_last_line_was_produced_produces_none_again() {
     assert_eq!(ran.counts(), [0, 5, 0, 0]);
 }
 
-fn a_finished_file_is_read_again() {
+fn a_finished_file_is_read_again_when_it_is_said_or_has_changed() {
     let scene = Scene::new();
     scene.write_lines(3);
 
-    let runs = [(); 2].map(|()| scene.run("true", &[]).counts());
+    let first = scene.run("true", &[]);
+    let second = scene.run("true", &[]);
+    let again = scene.run("true", &["--again"]);
+    scene.write_lines(4);
+    let changed = scene.run("true", &["--again"]);
 
-    assert_eq!(runs, [[3, 3, 0, 0]; 2]);
+    assert_eq!(first.counts(), [3, 3, 0, 0]);
+    assert_eq!((second.code, second.counts()), (Some(0), [0; 4]));
+    assert!(second.err.contains("was finished"), "{}", second.err);
+    assert_eq!(again.counts(), [3, 3, 0, 0]);
+    assert_eq!(changed.counts(), [4, 4, 0, 0]);
+    for ran in [first, again, changed] {
+        assert_eq!(ran.err, "", "there is nothing to say");
+    }
+}
+
+fn an_unfinished_file_is_gone_on_with_whatever_is_said() {
+    let scene = Scene::new();
+    scene.write_lines(5);
+    let command = notes_and_waits_at("line-3");
+    let mut gate = scene.gate();
+
+    let args = ["--workers", "1", "--again"];
+    scene.begin(&command, &args, &mut gate).kill();
+    let ran = scene.run(&command, &args);
+
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let [produced, completed, ..] = ran.counts();
+    assert_eq!(produced, 0, "{ran:?}");
+    assert_eq!(completed, 3, "the two lines before it were done: {ran:?}");
 }
 
 fn a_file_that_has_changed_is_read_from_its_beginning() {
