@@ -1,5 +1,6 @@
-//! What the commands write down, read as it is written.
+//! What the commands write down, read as it is written, and where they wait.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command};
@@ -8,9 +9,10 @@ use std::time::Duration;
 
 use crate::scene::Scene;
 
-/// The command for each line. Where spool was killed before it had written the line, there is none.
+/// The command for each line: begun, it waits until it may end. Where spool was killed before it had written the whole line,
+/// it does nothing.
 pub(crate) const COMMAND: &str = "read line || exit 1; \
-    echo $ROUND begun $SPOOL_ID $line > log; echo $ROUND ended $SPOOL_ID $line > log";
+    echo $ROUND begun $SPOOL_ID $line > log; read go < gate-$ROUND; echo $ROUND ended $SPOOL_ID $line > log";
 /// The variable that tells the commands their round.
 pub(crate) const ROUND: &str = "ROUND";
 
@@ -18,29 +20,24 @@ pub(crate) const ROUND: &str = "ROUND";
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// One line of a command.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Note {
-    pub(crate) round: u64,
+    pub(crate) round: usize,
     pub(crate) is_end: bool,
     pub(crate) id: String,
     pub(crate) line: String,
 }
 
-/// A fifo: what is written into it wakes whoever waits for it.
+/// The fifo that all commands write into.
 pub(crate) struct Log {
     fifo: File,
     lines: Receiver<String>,
-    notes: Vec<Note>,
+    pub(crate) notes: Vec<Note>,
 }
 
 impl Log {
     pub(crate) fn open(scene: &Scene) -> Self {
-        let path = scene.path("log");
-        let made = Command::new("mkfifo").arg(&path).status().unwrap();
-        assert!(made.success(), "mkfifo {}: {made}", path.display());
-        // Open at both ends: neither commands nor the test wait for the other to open it.
-        let fifo = OpenOptions::new().read(true).write(true).open(path);
-        let fifo = fifo.unwrap();
+        let fifo = make_fifo(scene, "log");
         let reader = BufReader::new(fifo.try_clone().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -58,38 +55,74 @@ impl Log {
         }
     }
 
-    /// Returns when so many lines were begun in a round, or when the run has ended.
-    pub(crate) fn wait_begun(&mut self, child: &mut Child, round: u64, count: u64) {
-        let mut left = count;
-        while left > 0 {
+    /// Returns when that holds of what was written, or when the run has ended: whether it holds.
+    pub(crate) fn wait(&mut self, child: &mut Child, holds: impl Fn(&Self) -> bool) -> bool {
+        while !holds(self) {
             match self.lines.recv_timeout(LOOK_AGAIN) {
-                Ok(line) => {
-                    let note = note(&line);
-                    left -= u64::from(note.round == round && !note.is_end);
-                    self.notes.push(note);
-                }
+                Ok(line) => self.notes.push(note(&line)),
                 Err(RecvTimeoutError::Timeout) if child.try_wait().unwrap().is_none() => {}
-                Err(_) => return,
+                Err(_) => return false,
             }
         }
+        true
     }
 
-    /// How many lines were begun in a round so far.
-    pub(crate) fn begun(&mut self, round: u64) -> u64 {
-        self.notes
-            .extend(self.lines.try_iter().map(|line| note(&line)));
+    /// Reads what was written so far.
+    pub(crate) fn catch_up(&mut self) {
+        const MARK: &str = "mark";
+        // In one write, as those of the commands: no other comes between.
+        self.fifo.write_all(format!("{MARK}\n").as_bytes()).unwrap();
+        let lines = self.lines.iter().take_while(|line| line != MARK);
+        self.notes.extend(lines.map(|line| note(&line)));
+    }
+
+    /// How many lines were begun in a round.
+    pub(crate) fn begun(&self, round: usize) -> u64 {
         let begun = |note: &&Note| note.round == round && !note.is_end;
         self.notes.iter().filter(begun).count() as u64
     }
 
-    /// Everything that was written.
-    pub(crate) fn close(mut self) -> Vec<Note> {
-        const END: &str = "end";
-        writeln!(self.fifo, "{END}").unwrap();
-        let rest = self.lines.iter().take_while(|line| line != END);
-        self.notes.extend(rest.map(|line| note(&line)));
-        self.notes
+    /// How many of those lines no run has begun yet.
+    pub(crate) fn never_begun(&self, lines: &BTreeSet<String>) -> u64 {
+        let begun: BTreeSet<_> = self.notes.iter().map(|note| &note.line).collect();
+        lines.iter().filter(|line| !begun.contains(line)).count() as u64
     }
+}
+
+/// Where the commands of one round wait.
+pub(crate) struct Gate {
+    fifo: File,
+    passed: u64,
+}
+
+impl Gate {
+    pub(crate) fn open(scene: &Scene, round: usize) -> Self {
+        Self {
+            fifo: make_fifo(scene, &format!("gate-{round}")),
+            passed: 0,
+        }
+    }
+
+    /// Lets so many commands more end. They need not be there yet.
+    pub(crate) fn pass(&mut self, commands: u64) {
+        let turns = vec![b'\n'; usize::try_from(commands).unwrap()];
+        self.fifo.write_all(&turns).unwrap();
+        self.passed += commands;
+    }
+
+    /// How many may have ended.
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed
+    }
+}
+
+/// A fifo open at both ends: neither commands nor the test wait for the other side to open it.
+fn make_fifo(scene: &Scene, name: &str) -> File {
+    let path = scene.path(name);
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success(), "mkfifo {}: {made}", path.display());
+    let fifo = OpenOptions::new().read(true).write(true).open(path);
+    fifo.unwrap()
 }
 
 fn note(line: &str) -> Note {
