@@ -37,8 +37,8 @@ impl JsonFile {
         })
     }
 
-    /// Puts the rows in the place of what was there. Where measuring failed those are kept that there are, and the error
-    /// says so; without any, what was there stays.
+    /// Puts the rows in the place of what was there. Where something could not be measured those are kept that there are, and
+    /// the error says so; without any, what was there stays.
     pub(crate) fn end(
         self,
         rows: &[Row],
@@ -57,7 +57,7 @@ impl JsonFile {
         };
         Err(match written {
             Ok(()) => {
-                format!("{failure}; the {count} rows measured before it are in {path}").into()
+                format!("{failure}; the {count} rows that were measured are in {path}").into()
             }
             Err(error) => format!("{failure}; {error}").into(),
         })
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_measured_before_a_failure_is_kept_and_named() {
+    fn what_was_measured_beside_a_failure_is_kept_and_named() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("rows.json");
         fs::write(&path, "[]").unwrap();
@@ -105,7 +105,7 @@ mod tests {
 
         let told = ended.unwrap_err().to_string();
         let expected = format!(
-            "the disk is gone; the 1 rows measured before it are in {}",
+            "the disk is gone; the 1 rows that were measured are in {}",
             path.display()
         );
         assert_eq!(told, expected);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_before_the_first_row_leaves_what_was_there() {
+    fn a_failure_without_a_row_leaves_what_was_there() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("rows.json");
         fs::write(&path, "of yesterday").unwrap();

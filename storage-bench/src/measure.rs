@@ -9,9 +9,10 @@ use storage_api::{
 };
 
 use crate::baseline::{BareQueue, Baseline};
+use crate::budget::Share;
 use crate::drivers::Memory;
 use crate::progress::Progress;
-use crate::report::Row;
+use crate::report::{Measured, Row};
 
 const PAYLOAD: [u8; 100] = [b'x'; 100];
 const BATCHES: [usize; 3] = [1, 100, 1000];
@@ -29,16 +30,19 @@ pub(crate) struct Plan {
     rounds: usize,
     /// How long one cell works in one round.
     cell: Duration,
+    /// When no cell is begun any more.
+    ends: Option<Instant>,
 }
 
 impl Plan {
     /// 36 cells in 5 rounds, and the baselines: with the filling about as long as it may take, and 20 seconds at least.
-    pub(crate) fn quick(time_max: Duration) -> Self {
+    pub(crate) fn quick(share: Share) -> Self {
         let time_min = Duration::from_secs(20);
         Self {
             rounds: 5,
             // Filling takes a part of each round, and the baselines as much as the cells.
-            cell: (time_max.saturating_sub(time_min) / 500).max(Duration::from_millis(10)),
+            cell: (share.planned.saturating_sub(time_min) / 500).max(Duration::from_millis(10)),
+            ends: Some(share.ends),
         }
     }
 
@@ -47,7 +51,12 @@ impl Plan {
         Self {
             rounds: 9,
             cell: Duration::from_millis(500),
+            ends: None,
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends.is_some_and(|ends| Instant::now() >= ends)
     }
 }
 
@@ -86,26 +95,31 @@ type BaselineRates = BTreeMap<(Baseline, Verb, usize, usize), Vec<f64>>;
 /// How many items a growing cell adds to an empty storage, and in batches of how many.
 const GROWING_ITEMS: usize = 1_000_000;
 const GROWING_BATCH: usize = 1000;
+const GROWING: (Verb, usize, usize) = (Verb::Growing, GROWING_BATCH, GROWING_ITEMS);
 
-/// Measures everything on one driver.
-pub(crate) async fn measure(driver: Memory, plan: &Plan) -> Result<Vec<Row>> {
+/// Measures everything on one driver. What there is no time for is left out and told.
+pub(crate) async fn measure(driver: Memory, plan: &Plan, measured: &mut Measured) -> Result<()> {
     let progress = Progress::new();
     progress.stage("memory: filling", 0);
     let mut places = Vec::new();
+    let mut bare = Vec::new();
     for depth in DEPTHS {
+        if plan.is_over() {
+            break;
+        }
         places.push(Place::fill(driver, depth).await?);
+        bare.extend(Baseline::ALL.map(|baseline| BarePlace::fill(baseline, depth)));
     }
-    let mut bare: Vec<_> = Baseline::ALL
-        .into_iter()
-        .flat_map(|baseline| DEPTHS.map(|depth| BarePlace::fill(baseline, depth)))
-        .collect();
     let mut rates = Rates::new();
     let mut baselines = BaselineRates::new();
     for round in 1..=plan.rounds {
         let what = format!("memory: round {round} of {}", plan.rounds);
-        progress.stage(&what, DEPTHS.len() * BATCHES.len());
+        progress.stage(&what, places.len() * BATCHES.len());
         for place in &places {
             for batch in BATCHES {
+                if plan.is_over() {
+                    break;
+                }
                 place.measure(batch, plan.cell, &mut rates).await?;
                 for bare in &mut bare {
                     if bare.depth == place.depth {
@@ -117,20 +131,36 @@ pub(crate) async fn measure(driver: Memory, plan: &Plan) -> Result<Vec<Row>> {
                 progress.step();
             }
         }
-        let growing = (Verb::Growing, GROWING_BATCH, GROWING_ITEMS);
+        if plan.is_over() {
+            break;
+        }
         rates
-            .entry(growing)
+            .entry(GROWING)
             .or_default()
             .push(measure_growing(driver).await?);
         for baseline in Baseline::ALL {
             let rate = measure_bare_growing(baseline);
-            let key = (baseline, growing.0, growing.1, growing.2);
+            let key = (baseline, GROWING.0, GROWING.1, GROWING.2);
             baselines.entry(key).or_default().push(rate);
         }
     }
     progress.clear();
 
     let descriptor = driver.open().descriptor();
+    let cells = DEPTHS
+        .into_iter()
+        .flat_map(|depth| BATCHES.map(|batch| (Verb::FullCycle, batch, depth)));
+    for cell in cells.chain([GROWING]) {
+        if !rates.contains_key(&cell) {
+            let (verb, batch, depth) = cell;
+            let verbs = match verb {
+                Verb::Growing => "growing",
+                _ => "every verb",
+            };
+            let what = format!("{depth} deep, {verbs} in batches of {batch}");
+            measured.leave_out(&descriptor.driver, &what);
+        }
+    }
     let row = |((verb, batch, depth), rates): ((Verb, usize, usize), Vec<f64>)| Row {
         driver: descriptor.driver.to_string(),
         durability: descriptor.durability.to_string(),
@@ -150,25 +180,27 @@ pub(crate) async fn measure(driver: Memory, plan: &Plan) -> Result<Vec<Row>> {
         .into_iter()
         .map(|(key, rates)| (key, median(rates)))
         .collect();
-    let rows = rates.into_iter().flat_map(|(key, rates)| {
-        let (verb, batch, depth) = key;
-        let plain = row((key, rates));
-        let compared = Baseline::ALL.map(|baseline| {
-            let rate = *baselines.get(&(baseline, verb, batch, depth))?;
-            Some(Row {
-                baseline: Some(baseline.name().to_owned()),
-                baseline_items_per_second: Some(rate),
-                ratio: plain.items_per_second.map(|plain| plain / rate),
-                ..plain.clone()
-            })
-        });
-        let compared: Vec<Row> = compared.into_iter().flatten().collect();
-        if compared.is_empty() {
-            return vec![plain];
-        }
-        compared
-    });
-    Ok(rows.collect())
+    measured
+        .rows
+        .extend(rates.into_iter().flat_map(|(key, rates)| {
+            let (verb, batch, depth) = key;
+            let plain = row((key, rates));
+            let compared = Baseline::ALL.map(|baseline| {
+                let rate = *baselines.get(&(baseline, verb, batch, depth))?;
+                Some(Row {
+                    baseline: Some(baseline.name().to_owned()),
+                    baseline_items_per_second: Some(rate),
+                    ratio: plain.items_per_second.map(|plain| plain / rate),
+                    ..plain.clone()
+                })
+            });
+            let compared: Vec<Row> = compared.into_iter().flatten().collect();
+            if compared.is_empty() {
+                return vec![plain];
+            }
+            compared
+        }));
+    Ok(())
 }
 
 /// Adds a million items to an empty storage.

@@ -34,6 +34,56 @@ pub(crate) struct Row {
     pub(crate) cpu_per_item: Option<f64>,
 }
 
+/// The figures of one driver.
+#[derive(Debug, Default)]
+pub(crate) struct Measured {
+    pub(crate) rows: Vec<Row>,
+    /// What is told beside them.
+    pub(crate) lines: Vec<String>,
+    /// What could not be measured, and why.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Measured {
+    /// What came of measuring something; `None` where it failed, which is kept.
+    pub(crate) fn keep<T, E: ToString>(
+        &mut self,
+        driver: &str,
+        what: &str,
+        came: std::result::Result<T, E>,
+    ) -> Option<T> {
+        let failure = |error: E| format!("{driver}: {what}: {}", error.to_string());
+        came.map_err(|error| self.failures.push(failure(error)))
+            .ok()
+    }
+
+    /// Writes the table of its driver, and below it what else there is to tell.
+    pub(crate) fn write(&self, out: &mut impl Write) -> Result<()> {
+        match self.rows.first() {
+            Some(row) if row.driver == "memory" => write_table(&self.rows, out)?,
+            _ => write_disk_table(&self.rows, out)?,
+        }
+        for line in &self.lines {
+            writeln!(out, "{line}")?;
+        }
+        for failure in &self.failures {
+            writeln!(out, "FAILED: {failure}")?;
+        }
+        Ok(())
+    }
+
+    /// Tells what was not measured because there was no time.
+    pub(crate) fn leave_out(&mut self, driver: &str, what: &str) {
+        self.leave_out_why(driver, what, "no time");
+    }
+
+    /// Tells what was not measured, and why.
+    pub(crate) fn leave_out_why(&mut self, driver: &str, what: &str, why: &str) {
+        self.lines
+            .push(format!("{driver}: left out: {what}: {why}"));
+    }
+}
+
 /// Writes one line per operation and batch, with its rates at every depth side by side.
 ///
 /// The last column says what is left of the rate at the smallest depth at the largest: 1.00 is all of it.
@@ -115,12 +165,12 @@ pub(crate) fn write_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
 
 /// Writes one line per operation of drivers on disk, with its ratios to both baselines; nothing if there is none.
 pub(crate) fn write_disk_table(rows: &[Row], out: &mut impl Write) -> Result<()> {
-    if rows.iter().all(|row| row.items_per_second.is_none()) {
+    if rows.is_empty() {
         return Ok(());
     }
     writeln!(
         out,
-        "{:<8} {:<13} {:<10} {:>5} {:>7} {:>6} {:>9} {:>15} {:>9} {:>11} {:>10} {:>6} {:>9} {:>10} {:>11} {:>9}",
+        "{:<8} {:<13} {:<14} {:>5} {:>7} {:>6} {:>9} {:>15} {:>9} {:>11} {:>10} {:>6} {:>9} {:>10} {:>11} {:>8} {:>10}",
         "driver",
         "durability",
         "operation",
@@ -136,7 +186,8 @@ pub(crate) fn write_disk_table(rows: &[Row], out: &mut impl Write) -> Result<()>
         "of replay",
         "of by-hand",
         "writes/item",
-        "ops/sync"
+        "ops/sync",
+        "bytes/item"
     )?;
     let key = |row: &Row| {
         let Row {
@@ -156,16 +207,14 @@ pub(crate) fn write_disk_table(rows: &[Row], out: &mut impl Write) -> Result<()>
         |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.2}"));
     for same in rows.chunk_by(|a, b| key(a) == key(b)) {
         let Some(row) = same.first() else { continue };
-        let Some(rate) = row.items_per_second else {
-            continue;
-        };
+        let rate = row.items_per_second;
         let ratio = |name: &str, of: fn(&Row) -> Option<f64>| {
             let is_it = |row: &&Row| row.baseline.as_deref() == Some(name);
             column(same.iter().find(is_it).and_then(of))
         };
         writeln!(
             out,
-            "{:<8} {:<13} {:<10} {:>5} {:>7} {:>6} {:>9} {:>15} {:>9} {:>11} {:>10} {:>6} {:>9} {:>10} {:>11} {:>9}",
+            "{:<8} {:<13} {:<14} {:>5} {:>7} {:>6} {:>9} {:>15} {:>9} {:>11} {:>10} {:>6} {:>9} {:>10} {:>11} {:>8} {:>10}",
             row.driver,
             row.durability,
             row.operation,
@@ -173,7 +222,7 @@ pub(crate) fn write_disk_table(rows: &[Row], out: &mut impl Write) -> Result<()>
             row.payload_bytes,
             short(row.depth as f64),
             row.producers,
-            format!("{} items/s", short(rate)),
+            rate.map_or("-".to_owned(), |rate| format!("{} items/s", short(rate))),
             ratio("replay", |row| row.ratio),
             column(row.gathered_ratio),
             ratio("by-hand", |row| row.ratio),
@@ -182,6 +231,7 @@ pub(crate) fn write_disk_table(rows: &[Row], out: &mut impl Write) -> Result<()>
             ratio("by-hand", |row| row.cpu_ratio),
             column(row.writes_per_item),
             column(row.operations_per_sync),
+            column(row.bytes_per_item),
         )?;
     }
     Ok(())

@@ -41,6 +41,14 @@ enum Verb {
 }
 
 impl Verb {
+    const ALL: [Self; 5] = [
+        Self::Produce,
+        Self::Lease,
+        Self::Complete,
+        Self::Retry,
+        Self::FullCycle,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Self::Produce => "produce",
@@ -112,6 +120,8 @@ pub(crate) struct Place {
     hand: HandQueue,
     payload: Vec<u8>,
     is_filled: bool,
+    /// When no verb is begun any more.
+    ends: Option<Instant>,
     cells: BTreeMap<(usize, Verb), Cell>,
     /// Held as long as the engines in it.
     _directories: [TempDir; 3],
@@ -197,7 +207,8 @@ struct Cell {
 }
 
 impl Place {
-    pub(crate) async fn fill(setting: Setting) -> Result<Self, Failure> {
+    /// All sides at the depth. When it ends is when no verb is begun any more.
+    pub(crate) async fn fill(setting: Setting, ends: Option<Instant>) -> Result<Self, Failure> {
         let driver = setting.driver;
         let open_engine = |directory: &TempDir, is_row_by_row| {
             let setup = Setup {
@@ -230,6 +241,7 @@ impl Place {
             hand: HandQueue::new(hand),
             payload,
             is_filled: false,
+            ends,
             cells: BTreeMap::new(),
             _directories: directories,
         };
@@ -285,6 +297,9 @@ impl Place {
     /// Lets some items go through every verb but retry.
     pub(super) async fn round(&mut self, load: Load) -> Result<(), Failure> {
         for verb in [Verb::Produce, Verb::Lease, Verb::Complete, Verb::FullCycle] {
+            if self.is_over() {
+                break;
+            }
             self.measure(verb, load).await?;
         }
         Ok(())
@@ -292,15 +307,25 @@ impl Place {
 
     /// Retries some items. After all rounds of the rest, as it leaves items behind that are no longer as they were produced.
     pub(super) async fn retry_round(&mut self, load: Load) -> Result<(), Failure> {
-        for queue in [&mut self.plain, &mut self.recorded] {
-            queue.go(Verb::Produce, load).await?;
-            queue.go(Verb::Lease, load).await?;
+        if self.is_over() {
+            return Ok(());
         }
-        self.replay()?;
+        self.go(&[Verb::Produce, Verb::Lease], load).await?;
         self.measure(Verb::Retry, load).await?;
-        for queue in [&mut self.plain, &mut self.recorded] {
-            queue.go(Verb::Lease, load).await?;
-            queue.go(Verb::Complete, load).await?;
+        self.go(&[Verb::Lease, Verb::Complete], load).await
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends.is_some_and(|ends| Instant::now() >= ends)
+    }
+
+    /// Lets some items go through verbs on all sides, untimed.
+    async fn go(&mut self, verbs: &[Verb], load: Load) -> Result<(), Failure> {
+        for verb in verbs {
+            for queue in [&mut self.plain, &mut self.recorded] {
+                queue.go(*verb, load).await?;
+            }
+            self.by_hand(*verb, load)?;
         }
         self.replay()?;
         Ok(())
@@ -316,7 +341,7 @@ impl Place {
         self.recorded.go(verb, load).await?;
         let replayed = self.replay()?;
         self.settle();
-        let by_hand = self.by_hand(verb, batch, items)?;
+        let by_hand = self.by_hand(verb, load)?;
         if load.is_warming_up {
             return Ok(());
         }
@@ -327,9 +352,7 @@ impl Place {
         if let Some(gathering) = replayed.gathering {
             cell.gathering.add(items, gathering);
         }
-        if let Some(by_hand) = by_hand {
-            cell.hand.add(items, by_hand);
-        }
+        cell.hand.add(items, by_hand);
         cell.items += items as u64;
         let calls = (items / batch) as u64;
         cell.calls += calls * if verb == Verb::FullCycle { 3 } else { 1 };
@@ -338,12 +361,8 @@ impl Place {
         Ok(())
     }
 
-    fn by_hand(
-        &mut self,
-        verb: Verb,
-        batch: usize,
-        items: usize,
-    ) -> Result<Option<Spent>, Failure> {
+    fn by_hand(&mut self, verb: Verb, load: Load) -> Result<Spent, Failure> {
+        let Load { batch, items, .. } = load;
         let hand = &mut self.hand;
         let start = Start::now();
         for _ in 0..items / batch {
@@ -356,14 +375,32 @@ impl Place {
                     hand.lease(batch)?;
                     hand.complete()?;
                 }
-                // The least has none.
-                Verb::Retry => return Ok(None),
+                Verb::Retry => hand.retry()?,
             }
         }
         if self.setting.durability == Durability::None {
             hand.sync()?;
         }
-        Ok(Some(start.spent()))
+        Ok(start.spent())
+    }
+
+    pub(super) fn setting(&self) -> Setting {
+        self.setting
+    }
+
+    /// What was not measured once: a verb, and the batches.
+    pub(super) fn missing(&self, batches: &[usize]) -> Vec<String> {
+        let missing = Verb::ALL.into_iter().filter_map(|verb| {
+            let is_missing = |batch: &&usize| !self.cells.contains_key(&(**batch, verb));
+            let batches: Vec<String> = batches
+                .iter()
+                .filter(is_missing)
+                .map(usize::to_string)
+                .collect();
+            let verb = verb.name();
+            (!batches.is_empty()).then(|| format!("{verb} in batches of {}", batches.join(", ")))
+        });
+        missing.collect()
     }
 
     /// The rows of the report.

@@ -1,21 +1,23 @@
 //! Many producers of single items, and how many of them share a sync.
 
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use storage_api::PartitionConfig;
 
+use super::hand_crowd::HandCrowd;
 use super::tap::Log;
-use super::{Failure, Measured, SMALL};
+use super::{Failure, SMALL};
 use crate::child::Work;
 use crate::drivers::{DiskDriver, Setup};
 use crate::measure::{median, new_batch, rate};
-use crate::report::{Row, short};
+use crate::report::{Measured, Row, short};
 use crate::slow_sync::{SlowSync, measure_sync};
 
 const CROWD: usize = 64;
 const PRODUCERS: [usize; 2] = [1, CROWD];
-/// How many items each of one and of many producers adds in a round.
+/// How many items each of one and of many producers adds in a round, if there is time.
 const ITEMS_EACH: [usize; 2] = [100, 50];
 
 /// What is measured.
@@ -25,6 +27,8 @@ pub(crate) struct CrowdWork {
     pub(super) rounds: usize,
     /// When no round is begun any more but the first.
     pub(super) time_max: Duration,
+    /// When who produces begins no item any more but the first: an engine that syncs for each item takes long on a slow disk.
+    pub(super) turn_max: Duration,
 }
 
 /// The figures of one and of many producers.
@@ -40,6 +44,7 @@ pub(crate) struct Crowd {
 struct Producers {
     rates: Vec<f64>,
     replay_rates: Vec<f64>,
+    hand_rates: Vec<f64>,
     operations: u64,
     syncs: u64,
     rows: u64,
@@ -47,10 +52,16 @@ struct Producers {
 
 impl CrowdWork {
     pub(crate) async fn run(self) -> Result<Crowd, Failure> {
-        let Self { driver, .. } = self;
+        let Self {
+            driver, turn_max, ..
+        } = self;
         let started = Instant::now();
-        let directories = [tempfile::tempdir()?, tempfile::tempdir()?];
-        let [directory, twin_directory] = &directories;
+        let directories = [
+            tempfile::tempdir()?,
+            tempfile::tempdir()?,
+            tempfile::tempdir()?,
+        ];
+        let [directory, twin_directory, hand_directory] = &directories;
         let setup = Setup {
             is_row_by_row: true,
             ..Setup::default()
@@ -65,6 +76,8 @@ impl CrowdWork {
         let partition = storage
             .create_partition(("bench", 0), PartitionConfig::default())
             .await?;
+        let hand = HandCrowd::open(driver, hand_directory.path())?;
+        let numbers = AtomicU64::new(0);
         let payload = [b'x'; SMALL];
         let mut of: [Producers; 2] = Default::default();
         for round in 0..self.rounds {
@@ -80,17 +93,19 @@ impl CrowdWork {
                 for _ in 0..producers {
                     let partition = partition.clone();
                     tasks.push(tokio::spawn(async move {
-                        for _ in 0..items {
+                        let mut done = 0;
+                        while done < items && (done == 0 || start.elapsed() < turn_max) {
                             partition.produce_batch(new_batch(&payload, 1)?).await?;
+                            done += 1;
                         }
-                        Ok::<(), storage_api::Error>(())
+                        Ok::<usize, storage_api::Error>(done)
                     }));
                 }
+                let mut operations = 0;
                 for task in tasks {
-                    task.await??;
+                    operations += task.await??;
                 }
                 let time = start.elapsed();
-                let operations = producers * items;
                 let of = &mut of[at];
                 of.rows += log.rows() - rows;
                 of.syncs += log.syncs() - syncs;
@@ -99,6 +114,8 @@ impl CrowdWork {
                 let start = Instant::now();
                 log.replay(&*twin)?;
                 of.replay_rates.push(rate(operations, start.elapsed()));
+                let by_hand = hand.produce(&numbers, producers, items, turn_max)?;
+                of.hand_rates.push(by_hand);
             }
         }
         storage.close().await?;
@@ -130,22 +147,27 @@ impl Crowd {
             self.sync.as_secs_f64() * 1e3,
         ));
         for (producers, of) in PRODUCERS.into_iter().zip(self.of) {
-            let (rate, replay) = (median(of.rates), median(of.replay_rates));
-            measured.rows.push(Row {
-                driver: driver.name().to_owned(),
-                durability: self.durability.clone(),
-                operation: "produce",
-                batch: 1,
-                payload_bytes: SMALL,
-                producers,
-                items_per_second: Some(rate),
-                baseline: Some("replay".to_owned()),
-                baseline_items_per_second: Some(replay),
-                ratio: Some(rate / replay),
-                operations_per_sync: Some(of.operations as f64 / of.syncs as f64),
-                writes_per_item: Some(of.rows as f64 / of.operations as f64),
-                ..Row::default()
-            });
+            let rate = median(of.rates);
+            for (name, baseline) in [
+                ("replay", median(of.replay_rates)),
+                ("by-hand", median(of.hand_rates)),
+            ] {
+                measured.rows.push(Row {
+                    driver: driver.name().to_owned(),
+                    durability: self.durability.clone(),
+                    operation: "produce",
+                    batch: 1,
+                    payload_bytes: SMALL,
+                    producers,
+                    items_per_second: Some(rate),
+                    baseline: Some(name.to_owned()),
+                    baseline_items_per_second: Some(baseline),
+                    ratio: Some(rate / baseline),
+                    operations_per_sync: Some(of.operations as f64 / of.syncs as f64),
+                    writes_per_item: Some(of.rows as f64 / of.operations as f64),
+                    ..Row::default()
+                });
+            }
         }
     }
 }

@@ -8,10 +8,10 @@ use storage_api::{Durability, Partition, PartitionConfig, Storage};
 use tempfile::TempDir;
 
 use super::tap::Log;
-use super::{DEEP, Failure, Measured, Plan, SHALLOW, SMALL};
+use super::{DEEP, Failure, Plan, SHALLOW, SMALL};
 use crate::drivers::{DiskDriver, Opened, Setup};
-use crate::measure::{LEASE_FOR, new_batch};
-use crate::report::{Row, short};
+use crate::measure::{LEASE_FOR, new_batch, rate};
+use crate::report::{Measured, Row, short};
 
 const BATCH: usize = 1000;
 
@@ -26,12 +26,12 @@ pub(super) struct Drained {
     drained_at: Instant,
 }
 
-/// Fills a store, opens it, drains it, and opens it again.
+/// Fills a store, opens it, drains it, and opens it again; `None` if there was no time to drain it.
 pub(super) async fn measure(
     driver: DiskDriver,
     plan: &Plan,
     measured: &mut Measured,
-) -> Result<Drained, Failure> {
+) -> Result<Option<Drained>, Failure> {
     let name = driver.name();
     let directory = tempfile::tempdir()?;
     let path = directory.path();
@@ -50,7 +50,7 @@ pub(super) async fn measure(
     let partition = storage.partition(("bench", 0))?;
     let mut items = SHALLOW;
     let filling = Instant::now();
-    while items < DEEP && filling.elapsed() < plan.filled_within {
+    while items < DEEP && filling.elapsed() < plan.filled_within && !plan.is_over() {
         partition.produce_batch(new_batch(&payload, BATCH)?).await?;
         items += BATCH;
     }
@@ -62,8 +62,42 @@ pub(super) async fn measure(
     let (opened, deep) = open(driver, path)?;
     let (storage, deep_engine) = (opened.storage, opened.engine_opened);
     let partition = storage.partition(("bench", 0))?;
+    let millis = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
+    measured.lines.push(format!(
+        "{name}: opened with {SHALLOW} items in {} (its engine alone {}), with {items} in {} ({})",
+        millis(shallow),
+        millis(shallow_engine),
+        millis(deep),
+        millis(deep_engine),
+    ));
+    for (depth, all, engine) in [
+        (SHALLOW, shallow, shallow_engine),
+        (items, deep, deep_engine),
+    ] {
+        let (all, engine) = (rate(depth, all), rate(depth, engine));
+        measured.rows.push(Row {
+            items_per_second: Some(all),
+            // What is replayed into an engine is opened by the engine alone.
+            baseline: Some("replay".to_owned()),
+            baseline_items_per_second: Some(engine),
+            ratio: Some(all / engine),
+            ..row(driver, "open", depth)
+        });
+    }
     let mut peak = full;
     for drained in 0..items / BATCH {
+        if plan.is_over() {
+            let done = drained * BATCH;
+            let what = format!(
+                "the first lease after draining and the disk given back: {done} of {items} items were drained"
+            );
+            measured.leave_out(name, &what);
+            measured
+                .rows
+                .push(disk_row(driver, "disk full", items, full));
+            storage.close().await?;
+            return Ok(None);
+        }
         let leased = partition.lease(BATCH, LEASE_FOR).await?;
         partition.complete(leased.receipts()).await?;
         if drained % 10 == 0 {
@@ -80,21 +114,19 @@ pub(super) async fn measure(
     let partition = storage.partition(("bench", 0))?;
     let first_reopened = first_lease(&partition).await?;
 
-    let millis = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
-    let mut line = |text: String| measured.lines.push(format!("{name}: {text}"));
-    line(format!(
-        "opened with {SHALLOW} items in {} (its engine alone {}), with {items} in {} ({})",
-        millis(shallow),
-        millis(shallow_engine),
-        millis(deep),
-        millis(deep_engine),
-    ));
-    line(format!(
-        "first lease after {items} items were produced and completed: {}, after reopening {}",
+    measured.lines.push(format!(
+        "{name}: first lease after {items} items were produced and completed: {}, after reopening {}",
         millis(first),
         millis(first_reopened)
     ));
-    Ok(Drained {
+    for (operation, time) in [("first lease", first), ("reopened lease", first_reopened)] {
+        measured.rows.push(Row {
+            batch: 1,
+            items_per_second: Some(rate(1, time)),
+            ..row(driver, operation, items)
+        });
+    }
+    Ok(Some(Drained {
         driver,
         storage,
         directory,
@@ -102,7 +134,7 @@ pub(super) async fn measure(
         full,
         peak,
         drained_at,
-    })
+    }))
 }
 
 impl Drained {
@@ -148,19 +180,32 @@ impl Drained {
             ("disk peak", peak),
             ("disk drained", left),
         ] {
-            measured.rows.push(Row {
-                driver: driver.name().to_owned(),
-                durability: Durability::None.to_string(),
-                operation,
-                batch: BATCH,
-                payload_bytes: SMALL,
-                depth: items,
-                producers: 1,
-                bytes_per_item: Some(bytes as f64 / items as f64),
-                ..Row::default()
-            });
+            measured
+                .rows
+                .push(disk_row(driver, operation, items, bytes));
         }
         Ok(())
+    }
+}
+
+/// What the rows of a store's life have in common.
+fn row(driver: DiskDriver, operation: &'static str, items: usize) -> Row {
+    Row {
+        driver: driver.name().to_owned(),
+        durability: Durability::None.to_string(),
+        operation,
+        batch: BATCH,
+        payload_bytes: SMALL,
+        depth: items,
+        producers: 1,
+        ..Row::default()
+    }
+}
+
+fn disk_row(driver: DiskDriver, operation: &'static str, items: usize, bytes: u64) -> Row {
+    Row {
+        bytes_per_item: Some(bytes as f64 / items as f64),
+        ..row(driver, operation, items)
     }
 }
 
@@ -173,7 +218,9 @@ fn open(driver: DiskDriver, path: &Path) -> Result<(Opened, Duration), Failure> 
 
 /// How long the lease of a new item takes in a queue that was drained.
 async fn first_lease(partition: &Partition) -> Result<Duration, Failure> {
-    partition.produce(["first"]).await?;
+    partition
+        .produce_batch(new_batch(&[b'x'; SMALL], 1)?)
+        .await?;
     let start = Instant::now();
     let leased = partition.lease(1, LEASE_FOR).await?;
     let time = start.elapsed();

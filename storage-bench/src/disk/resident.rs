@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use storage_api::{Durability, Partition, PartitionConfig};
 
 use super::tap::Log;
-use super::{Failure, Measured, SMALL};
+use super::{Failure, Plan, SMALL};
 use crate::child::Work;
 use crate::drivers::{DiskDriver, Opened, Setup};
 use crate::measure::{LEASE_FOR, median, new_batch, resident_bytes};
-use crate::report::{Row, short};
+use crate::report::{Measured, Row, short};
 
 const BATCH: usize = 1000;
 /// How many batches come and go where every call is synced: more than fills the caches.
@@ -50,7 +50,7 @@ pub(crate) struct FillWork {
 }
 
 impl FillWork {
-    /// Answers how many were added.
+    /// Answers how many were added: a batch at least.
     pub(crate) async fn run(&self) -> Result<usize, Failure> {
         let started = Instant::now();
         let opened = open(self.driver, &self.directory, Durability::None)?;
@@ -61,7 +61,7 @@ impl FillWork {
         }
         let partition = storage.partition(("bench", 0))?;
         let mut added = 0;
-        while added < self.items && started.elapsed() < self.time_max {
+        while added < self.items && (added == 0 || started.elapsed() < self.time_max) {
             produce(&partition).await?;
             added += BATCH;
         }
@@ -129,13 +129,14 @@ async fn produce(partition: &Partition) -> Result<(), Failure> {
 /// The median of the bytes at each depth.
 type ByDepth = Vec<(usize, f64)>;
 
-/// Measures it at each of some depths, the least first.
+/// Measures it at each of the plan's depths, the least first.
 pub(super) fn measure(
     driver: DiskDriver,
-    depths: &[usize],
+    plan: &Plan,
     time_max: Duration,
     measured: &mut Measured,
 ) -> Result<(), Failure> {
+    let depths = plan.resident_depths();
     let started = Instant::now();
     let scratch = tempfile::tempdir()?;
     let directory = scratch.path().to_owned();
@@ -143,19 +144,29 @@ pub(super) fn measure(
     let mut depth = 0;
     let (mut synced, mut in_bursts) = (ByDepth::new(), ByDepth::new());
     let of_each = time_max / u32::try_from(depths.len().max(1))?;
+    let part = || part.min(plan.left());
     for (at, wanted) in (1..).zip(depths) {
+        if plan.is_over() {
+            let what = format!("memory with {wanted} items and more");
+            measured.leave_out(driver.name(), &what);
+            break;
+        }
         let fill = FillWork {
             driver,
             directory: directory.clone(),
             items: wanted - depth,
             is_new: depth == 0,
-            time_max: part,
+            time_max: part(),
         };
         depth += Work::Fill(fill).run_in_child::<usize>(&[])?;
+        if depth < *wanted {
+            let what = format!("memory with {wanted} items: {depth} were added");
+            measured.leave_out(driver.name(), &what);
+        }
         let ends = of_each * at;
         let mut samples = [Vec::new(), Vec::new()];
         for sample in 0..SAMPLES {
-            if sample > 0 && started.elapsed() >= ends {
+            if sample > 0 && (started.elapsed() >= ends || plan.is_over()) {
                 break;
             }
             for (pace, bytes) in [Pace::Synced, Pace::Bursts].into_iter().zip(&mut samples) {
@@ -163,7 +174,7 @@ pub(super) fn measure(
                     driver,
                     directory: directory.clone(),
                     pace,
-                    time_max: part,
+                    time_max: part(),
                 };
                 bytes.push(Work::Resident(work).run_in_child::<u64>(&[])? as f64);
             }
@@ -178,6 +189,9 @@ pub(super) fn measure(
             break;
         }
     }
+    if synced.is_empty() {
+        return Ok(());
+    }
     let caches = driver.caches_bytes(CACHE_BYTES) as f64;
     let name = driver.name();
     measured.lines.push(format!(
@@ -190,10 +204,13 @@ pub(super) fn measure(
         BURST * BATCH,
         told(&in_bursts, caches)
     ));
-    if let [(shallow, first), .., (depth, last)] = synced[..] {
+    for (durability, bytes) in [(driver.strongest(), synced), (Durability::None, in_bursts)] {
+        let [(shallow, first), .., (depth, last)] = bytes[..] else {
+            continue;
+        };
         measured.rows.push(Row {
             driver: name.to_owned(),
-            durability: driver.strongest().to_string(),
+            durability: durability.to_string(),
             operation: "memory grown",
             batch: BATCH,
             payload_bytes: SMALL,
