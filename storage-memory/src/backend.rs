@@ -12,15 +12,13 @@ use storage_api::{
 
 use crate::budget::Budget;
 use crate::config::MemoryConfig;
+use crate::discard::discard;
 use crate::home::Home;
 use crate::metadata::Metadata;
 use crate::numbers::Counter;
 use crate::partition::Partition;
 use crate::report::Counts;
-use crate::sync::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard, thread};
-
-/// From this many items on a partition is dropped by a thread of its own, so that no caller waits for it.
-const DROPPED_IN_PLACE_ITEMS_MAX: u64 = 10_000;
+use crate::sync::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 
 /// The contract in memory. It starts empty, and its contents go with it.
 ///
@@ -235,38 +233,5 @@ impl StorageBackend for MemoryBackend {
             }
         }
         Ok(())
-    }
-}
-
-/// Wakes those who watch a partition that is no longer there, and gives its memory back.
-pub(crate) fn discard(partition: Partition) {
-    let items = partition.sums.items();
-    let (budget, charged) = (partition.budget.clone(), partition.charged);
-    budget.settle_slack(partition.slack, 0);
-    let Partition {
-        log,
-        slots,
-        ready,
-        expiring,
-        scheduled,
-        leases,
-        notes,
-        keys,
-        hub,
-        ..
-    } = partition;
-    drop(hub);
-    if items > DROPPED_IN_PLACE_ITEMS_MAX {
-        let orders = (ready, expiring, scheduled, leases);
-        let contents = (log, slots, orders, notes, keys);
-        // Where no thread is to be had, the contents are dropped here, with the closure that holds them.
-        let _ = thread::Builder::new()
-            .name("storage-memory-discard".to_owned())
-            .spawn(move || {
-                drop(contents);
-                budget.settle(charged, 0);
-            });
-    } else {
-        budget.settle(charged, 0);
     }
 }

@@ -1,7 +1,8 @@
 //! How much memory is taken, by all partitions together, and whether there is room.
 
 use crate::config::Overflow;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::discard::Discarded;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What is kept for the operations that always work: one part in so many of the limit.
 const RESERVE_PARTS: u64 = 32;
@@ -10,6 +11,8 @@ const RESERVE_PARTS: u64 = 32;
 const HIGH_PERCENT: u64 = 90;
 /// Below this share, in percent, it no longer is.
 const LOW_PERCENT: u64 = 75;
+/// The bit of the account that says whether the backend is pressed; what is taken are the others.
+const PRESSED: u64 = 1 << 63;
 
 /// The account of a backend.
 ///
@@ -20,8 +23,8 @@ const LOW_PERCENT: u64 = 75;
 pub(crate) struct Budget {
     limit: u64,
     pub(crate) policy: Overflow,
-    taken: AtomicU64,
-    is_pressed: AtomicBool,
+    /// What is taken, and [`PRESSED`]: one number, so that the mark never lags behind what it is judged by.
+    account: AtomicU64,
     /// How often it became pressed, or no longer was.
     mark_changes: AtomicU64,
     /// The bytes that logs take beyond what lives in them.
@@ -30,6 +33,7 @@ pub(crate) struct Budget {
     slack_left: AtomicU64,
     pub(crate) rejected: Rejected,
     pub(crate) dropped: Dropped,
+    pub(crate) discarded: Discarded,
 }
 
 /// How many items were dropped to make room, by the reason why these.
@@ -53,13 +57,13 @@ impl Budget {
         Self {
             limit: limit.unwrap_or(u64::MAX),
             policy,
-            taken: AtomicU64::new(0),
-            is_pressed: AtomicBool::new(false),
+            account: AtomicU64::new(0),
             mark_changes: AtomicU64::new(0),
             slack: AtomicU64::new(0),
             slack_left: AtomicU64::new(0),
             rejected: Rejected::default(),
             dropped: Dropped::default(),
+            discarded: Discarded::default(),
         }
     }
 
@@ -69,7 +73,7 @@ impl Budget {
 
     /// Taken or promised.
     pub(crate) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
+        taken(self.account.load(Ordering::Relaxed))
     }
 
     /// The limit of what may grow.
@@ -82,25 +86,34 @@ impl Budget {
         self.limit / (2 * RESERVE_PARTS)
     }
 
-    /// Sets bytes aside; `false`, and nothing is, where so many are not left.
+    /// Sets bytes aside; `false`, and nothing is, where so many are not left, not even once partitions that have gone give
+    /// theirs back.
     pub(crate) fn reserve(&self, bytes: u64) -> bool {
-        if bytes == 0 {
+        if bytes == 0 || self.reserve_within(bytes, self.soft_limit()) {
             return true;
         }
+        self.drop_discarded();
         self.reserve_within(bytes, self.soft_limit())
     }
 
     /// Sets bytes aside from what is kept for the operations that always work; `false`, and nothing is, where even so many
     /// are not left.
     pub(crate) fn reserve_last(&self, bytes: u64) -> bool {
+        if self.reserve_within(bytes, self.limit) {
+            return true;
+        }
+        self.drop_discarded();
         self.reserve_within(bytes, self.limit)
     }
 
     fn reserve_within(&self, bytes: u64, limit: u64) -> bool {
+        let limit = limit.min(!PRESSED);
         let reserved = self
-            .taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-                taken.checked_add(bytes).filter(|sum| *sum <= limit)
+            .account
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |account| {
+                let sum = taken(account).checked_add(bytes);
+                sum.filter(|sum| *sum <= limit)
+                    .map(|sum| sum | (account & PRESSED))
             });
         reserved.is_ok()
     }
@@ -151,38 +164,49 @@ impl Budget {
         if before == after {
             return;
         }
-        let taken = if after > before {
-            let more = after - before;
-            self.taken.fetch_add(more, Ordering::Relaxed) + more
-        } else {
-            let less = before - after;
-            self.taken.fetch_sub(less, Ordering::Relaxed) - less
+        let settled = |account| {
+            let taken = taken(account) + after - before;
+            taken | self.mark(is_pressed(account), taken)
         };
-        if self.limit != u64::MAX {
-            self.mark(taken);
-        }
-    }
-
-    /// Two marks, so that a backend which is filled and drained changes its mind twice and not with every item.
-    fn mark(&self, taken: u64) {
-        let is_pressed = self.is_pressed();
-        let percent = u128::from(taken) * 100 / u128::from(self.limit.max(1));
-        let is_now = match is_pressed {
-            true => percent >= u128::from(LOW_PERCENT),
-            false => percent >= u128::from(HIGH_PERCENT),
-        };
-        if is_now != is_pressed && self.is_pressed.swap(is_now, Ordering::Relaxed) == is_pressed {
+        let account = self
+            .account
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |account| {
+                Some(settled(account))
+            });
+        if let Ok(account) = account
+            && is_pressed(account) != is_pressed(settled(account))
+        {
             self.mark_changes.fetch_add(1, Ordering::Relaxed);
         }
     }
 
+    /// [`PRESSED`], or nothing. Two marks, so that a backend which is filled and drained changes its mind twice and not with
+    /// every item.
+    fn mark(&self, is_pressed: bool, taken: u64) -> u64 {
+        let mark = match is_pressed {
+            true => LOW_PERCENT,
+            false => HIGH_PERCENT,
+        };
+        let is_reached =
+            u128::from(taken) * 100 >= u128::from(self.limit.max(1)) * u128::from(mark);
+        if is_reached { PRESSED } else { 0 }
+    }
+
     pub(crate) fn is_pressed(&self) -> bool {
-        self.is_pressed.load(Ordering::Relaxed)
+        is_pressed(self.account.load(Ordering::Relaxed))
     }
 
     pub(crate) fn mark_changes(&self) -> u64 {
         self.mark_changes.load(Ordering::Relaxed)
     }
+}
+
+fn taken(account: u64) -> u64 {
+    account & !PRESSED
+}
+
+fn is_pressed(account: u64) -> bool {
+    account & PRESSED != 0
 }
 
 #[cfg(test)]

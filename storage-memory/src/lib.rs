@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `backend`, `config`, `report` | what is opened and how, who may enter, how it closes, what it tells of its memory |
 //! | `partition` | what a partition consists of, and how an item enters, changes and leaves |
+//! | `discard` | who gives back the memory of a partition that has gone |
 //! | `home` | where a partition is, under its lock, and the way there without looking for it |
 //! | `log`, `segment`, `compaction` | where the records are, and how their memory is used again |
 //! | `slot`, `slots`, `notes` | what is kept of an item, and where that is |
@@ -32,6 +33,7 @@ mod compaction;
 mod config;
 mod dedup;
 mod demand;
+mod discard;
 mod expiring;
 mod finish;
 mod footprint;

@@ -12,7 +12,8 @@ use storage_api::{
 };
 
 use crate::account::own_bytes;
-use crate::backend::{MemoryBackend, discard};
+use crate::backend::MemoryBackend;
+use crate::discard::discard;
 use crate::home::Home;
 use crate::numbers::Counter;
 use crate::partition::Partition;
@@ -135,18 +136,16 @@ impl PartitionStore for MemoryBackend {
         items_max: Count,
     ) -> Result<Maintained> {
         // It comes before every lease, and mostly finds nothing to do.
-        let idle = self.look(Operation::Maintain, id, |partition| {
-            partition.maintain_nothing(now)
-        })?;
-        match idle {
+        let opened = self.enter(Operation::Maintain)?;
+        let mut partition = opened.partition(Operation::Maintain, id)?.lock();
+        match partition.maintain_nothing(now)? {
             Some(next_due) => {
+                partition.rest(now);
                 let mut maintained = Maintained::default();
                 maintained.next_due = next_due;
                 Ok(maintained)
             }
-            None => self.change(Operation::Maintain, id, |partition, _| {
-                partition.maintain(now, items_max)
-            }),
+            None => partition.change(|partition| partition.maintain(now, items_max)),
         }
     }
 

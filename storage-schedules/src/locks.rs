@@ -15,7 +15,7 @@ pub(crate) use shuttle::thread;
 pub(crate) use shuttle_parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 
 pub(crate) mod atomic {
-    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+    pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 }
 
 /// One in so many waits that end after some time does so at once; the others last until somebody notifies.

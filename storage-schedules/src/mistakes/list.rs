@@ -226,12 +226,32 @@ pub const LIST: &[Mistake] = &[
             right: "    fn reserve_within(&self, bytes: u64, limit: u64) -> bool {",
             wrong: "    fn reserve_within(&self, bytes: u64, limit: u64) -> bool {
         if MADE {
-            let sum = self.taken.load(Ordering::Relaxed) + bytes;
+            let sum = self.taken() + bytes;
             if sum <= limit {
-                self.taken.store(sum, Ordering::Relaxed);
+                self.account.store(sum, Ordering::Relaxed);
             }
             return sum <= limit;
         }",
+        }],
+    },
+    Mistake {
+        name: "marks_by_what_was_taken_a_moment_ago",
+        module: "memory",
+        edits: &[Edit {
+            file: "budget.rs",
+            right: "        let settled = |account| {",
+            wrong: "        if MADE {
+            let more = after.wrapping_sub(before);
+            let taken = taken(self.account.fetch_add(more, Ordering::Relaxed).wrapping_add(more));
+            let was_pressed = self.is_pressed();
+            let mark = self.mark(was_pressed, taken);
+            if (mark != 0) != was_pressed {
+                self.account.fetch_xor(PRESSED, Ordering::Relaxed);
+                self.mark_changes.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
+        let settled = |account| {",
         }],
     },
     Mistake {
@@ -331,7 +351,7 @@ pub const LIST: &[Mistake] = &[
         name: "wakes_nobody_when_it_closes",
         module: "memory",
         edits: &[Edit {
-            file: "backend.rs",
+            file: "discard.rs",
             right: "    drop(hub);",
             wrong: "    match MADE {
         true => std::mem::forget(hub),

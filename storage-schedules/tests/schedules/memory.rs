@@ -23,6 +23,7 @@ const PAYLOAD_BYTES: usize = 6 << 10;
 scenes! {
     the_limit_holds_whoever_grows_and_shrinks => limit_holds(Overflow::Reject);
     the_limit_holds_where_items_are_dropped_to_make_room => limit_holds(Overflow::DropOldest);
+    who_fills_and_who_drains_change_the_mark_twice => marks_agree();
     what_is_leased_stays_while_memory_is_given_back => memory_is_given_back();
     a_partition_made_again_gives_no_id_of_the_one_before => partitions_come_and_go();
     no_consumer_waits_for_an_item_that_is_there => everything_is_worked_off(1);
@@ -85,6 +86,54 @@ pub(crate) fn limit_holds(overflow: Overflow) {
             memory.report().unwrap().taken,
             empty,
             "nothing is left in the account"
+        );
+    });
+}
+
+/// Each of two fills what is left, and then completes half of what was there: the backend becomes pressed at most once, and
+/// no longer is at the end, however late somebody comes to judge.
+pub(crate) fn marks_agree() {
+    const LIMIT: u64 = 256 << 10;
+    /// How many of each half: together 81 % of the limit, as they count.
+    const HALF: usize = 15;
+    const EACH: usize = 3;
+
+    block_on(async {
+        let config = MemoryConfig::default().max_memory(LIMIT);
+        let memory = Arc::new(MemoryBackend::open(config).unwrap());
+        let backend: Backend = memory.clone();
+        let homes = homes(&backend, 2).await;
+        let payload = [7; PAYLOAD_BYTES];
+        let mut halves = Vec::new();
+        for home in &homes {
+            for _ in 0..HALF {
+                produce(&backend, home, &payload).await.unwrap();
+            }
+            let leased = lease(&backend, home, HALF).await.unwrap();
+            halves.push(leased.receipts());
+        }
+        let before = memory.report().unwrap();
+        assert!(!before.is_pressed, "{before:?}");
+        let tasks: Vec<_> = homes
+            .iter()
+            .zip(halves)
+            .map(|(home, half)| {
+                let (backend, home) = (Arc::clone(&backend), home.clone());
+                spawn(async move {
+                    for _ in 0..EACH {
+                        expect_room(produce(&backend, &home, &payload).await);
+                    }
+                    backend.complete(&home, half).await.unwrap();
+                })
+            })
+            .collect();
+        joined(tasks).await;
+
+        let after = memory.report().unwrap();
+        assert!(
+            after.mark_changes <= 2 && !after.is_pressed,
+            "filled and drained once, and {} changes: {after:?}",
+            after.mark_changes
         );
     });
 }

@@ -61,6 +61,7 @@ caught! {
     calls_synced_what_was_abandoned by kv::engine_fails(Engine::One), "was acknowledged";
     forgets_to_leave_when_it_is_dropped by kv::calls_are_dropped(Engine::Many), "deadlock!";
     looks_for_room_and_takes_it_in_two_steps by memory::limit_holds(Overflow::Reject), "in the account" or "subtract with overflow";
+    marks_by_what_was_taken_a_moment_ago by memory::marks_agree(), "filled and drained once";
     reads_a_number_and_writes_the_next_in_two_steps by memory::leases_differ(), "a lease was given twice";
     forgets_for_a_moment_what_a_deleted_partition_gave by memory::partitions_come_and_go(), "an id was given twice";
     takes_a_shortcut_to_what_has_gone by memory::partitions_come_and_go(), "an id was given twice";
