@@ -1,12 +1,20 @@
 //! How the records of sparse segments are moved together, a little at a time.
 
-use storage_api::States;
+use std::time::Duration;
+
+use storage_api::{States, Timestamp};
 
 use crate::partition::Partition;
 
 /// How many sparse segments may wait for their last items to go. A queue that is worked off in order has one, or a few
 /// where several consumers hold large batches, and so never copies anything.
 const SPARSE_SEGMENTS_MAX: usize = 2;
+
+/// When no item came or went for so long, a partition waits no longer for its sparse segments to become empty, nor for
+/// others to be filled.
+const QUIET_FOR: Duration = Duration::from_secs(1);
+/// Lists of orders are given back what they do not need where copying them takes no longer than a step.
+const COPIED_LISTS_ITEMS_MAX: u64 = 100_000;
 
 /// How much may be moved, and how many records looked at for it.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +55,34 @@ impl Partition {
     pub(crate) fn compact_step(&mut self) {
         if self.log.has_sparse(SPARSE_SEGMENTS_MAX) {
             self.compact_within(SPARSE_SEGMENTS_MAX, &mut { Work::STEP });
+        }
+    }
+
+    /// Gives back what it does not need, a bounded piece at a time, once no item came or went for a while.
+    #[inline]
+    pub(crate) fn rest(&mut self, now: Timestamp) {
+        if self.log.take_touched() {
+            self.quiet_since = Some(now);
+        } else if let Some(since) = self.quiet_since {
+            self.rest_since(since, now);
+        }
+    }
+
+    #[cold]
+    fn rest_since(&mut self, since: Timestamp, now: Timestamp) {
+        if now < since {
+            // The clock was set back.
+            self.quiet_since = Some(now);
+        } else if now.saturating_since(since) >= QUIET_FOR {
+            self.yield_memory(&mut Work::where_memory_is_short());
+            if !self.log.has_sparse(0) {
+                if self.sums.items() <= COPIED_LISTS_ITEMS_MAX {
+                    self.trim();
+                }
+                self.quiet_since = None;
+            }
+            self.settle();
+            self.log.take_touched();
         }
     }
 

@@ -55,6 +55,7 @@ impl Shortcut for Home {
     fn lease(&self, request: &LeaseRequest) -> Option<Result<(LeasedBatch, Option<Timestamp>)>> {
         let mut partition = self.enter()?;
         let next_due = partition.maintain_nothing(request.now).ok()??;
+        partition.rest(request.now);
         let leased = partition.change(|partition| partition.lease(request));
         Some(leased.map(|leased| (leased, next_due)))
     }

@@ -46,6 +46,8 @@ pub(crate) struct Log {
     index_bytes: u64,
     /// How many bytes compaction has copied.
     moved_bytes: u64,
+    /// Whether a record came or went since that was [asked](Self::take_touched).
+    is_touched: bool,
 }
 
 /// The run, or the copy of one record, that the last buffer of an answer is.
@@ -73,6 +75,7 @@ impl Log {
             live_bytes: 0,
             index_bytes: 0,
             moved_bytes: 0,
+            is_touched: false,
         }
     }
 
@@ -118,6 +121,7 @@ impl Log {
     /// Appends the records of consecutive ids at a place that was [opened](Self::open) for them.
     pub(crate) fn append_run(&mut self, place: Place, first: u64, count: u64, records: &[u8]) {
         self.live_bytes += records.len() as u64;
+        self.is_touched = true;
         let segment = self.segment_mut(place.segment);
         let before = segment.index_bytes();
         if segment.append(first, count, records) {
@@ -134,6 +138,7 @@ impl Log {
     /// The items of some records of a segment have gone, which take that many bytes.
     pub(crate) fn release_some(&mut self, number: u32, bytes: usize) {
         self.live_bytes -= bytes as u64;
+        self.is_touched = true;
         let segment = self.segment_mut(number);
         segment.release(bytes);
         if segment.is_sealed() {
@@ -294,6 +299,12 @@ impl Log {
             }
         }
         segments
+    }
+
+    /// Whether a record came or went since this was last asked.
+    #[inline]
+    pub(crate) fn take_touched(&mut self) -> bool {
+        std::mem::take(&mut self.is_touched)
     }
 
     /// How many bytes compaction has copied.

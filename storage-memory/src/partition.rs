@@ -57,6 +57,8 @@ pub(crate) struct Partition {
     pub(crate) charged: u64,
     /// What the budget was told that its log takes beyond what lives.
     pub(crate) slack: u64,
+    /// Since when no item came or went; `None` once what it does not need was given back for that.
+    pub(crate) quiet_since: Option<Timestamp>,
     /// Whether it was deleted or its backend closed. Only who came by a [shortcut](crate::home) ever sees that.
     pub(crate) has_gone: bool,
 }
@@ -81,6 +83,7 @@ impl Partition {
             log: Log::new(budget.block_bytes_max()),
             charged: 0,
             slack: 0,
+            quiet_since: None,
             has_gone: false,
             numbers,
             budget,

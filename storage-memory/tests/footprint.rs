@@ -5,6 +5,7 @@
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use storage_api::{
@@ -71,7 +72,7 @@ impl Place {
     }
 
     fn lease(&self, items: usize) -> LeasedBatch {
-        let until = Timestamp::from_secs(1);
+        let until = Timestamp::from_secs(1000);
         let request = LeaseRequest::new(NOW, until, Count::new(items).unwrap());
         done(self.backend.lease(&self.home, request)).unwrap()
     }
@@ -82,6 +83,22 @@ impl Place {
 
     fn taken(&self) -> u64 {
         live_bytes() - self.before
+    }
+
+    /// Calls `maintain` as a queue does in which nothing is due, until that gives no more back; answers how often.
+    fn maintain_while_it_helps(&self) -> usize {
+        let mut now = NOW;
+        let mut taken = u64::MAX;
+        for calls in 1.. {
+            done(self.backend.maintain(&self.home, now, Count::MAX)).unwrap();
+            // A while passes before it does anything.
+            if calls > 4 && self.taken() == taken {
+                return calls;
+            }
+            taken = self.taken();
+            now = now.saturating_add(Duration::from_millis(500));
+        }
+        unreachable!("it gives back no more than there is")
     }
 
     fn accounted(&self) -> u64 {
@@ -187,46 +204,67 @@ fn what_is_completed_gives_its_memory_back_in_whatever_order() {
 #[test]
 fn a_straggler_per_thousand_keeps_twice_its_own_bytes_and_one_percent() {
     let _alone = alone();
-    let place = Place::new();
-    let items = 1_000_000;
-    place.produce(items, |_| 100);
-    let peak = place.taken();
-    let own = (items as u64 / 1000) * (100 + 64);
+    for is_trimmed in [false, true] {
+        let place = Place::new();
+        let items = 1_000_000;
+        place.produce(items, |_| 100);
+        let peak = place.taken();
+        let own = (items as u64 / 1000) * (100 + 64);
 
-    for _ in 0..items / 1000 {
-        let receipts = place.lease(1000).receipts().into_vec();
-        place.complete(Receipts::new(receipts[..999].to_vec()).unwrap());
+        for _ in 0..items / 1000 {
+            let receipts = place.lease(1000).receipts().into_vec();
+            place.complete(Receipts::new(receipts[..999].to_vec()).unwrap());
+        }
+        let at_once = place.taken();
+        if is_trimmed {
+            place.backend.trim().unwrap();
+        } else {
+            let calls = place.maintain_while_it_helps();
+            assert!(calls < 20, "{calls} calls of maintain");
+        }
+
+        let most = 2 * own + peak / 100;
+        let left = place.taken();
+        assert!(left <= most, "{left} bytes left of {peak}");
+        // The segment that was written last, two sparse and two empty ones.
+        assert!(
+            at_once <= most + 5 * (1 << 20),
+            "{at_once} bytes left of {peak} before that"
+        );
+        let stats = done(place.backend.stats(&place.home)).unwrap();
+        assert_eq!(stats.leased.items, items as u64 / 1000);
     }
-    place.backend.trim().unwrap();
-
-    let left = place.taken();
-    assert!(left <= 2 * own + peak / 100, "{left} bytes left of {peak}");
-    let stats = done(place.backend.stats(&place.home)).unwrap();
-    assert_eq!(stats.leased.items, items as u64 / 1000);
 }
 
 #[test]
 fn stragglers_leased_one_by_one_keep_no_more() {
     let _alone = alone();
-    let place = Place::new();
-    let items = 200_000;
-    place.produce(items, |_| 100);
-    let own = (items as u64 / 1000) * (100 + 64);
-    let mut receipts = Vec::new();
-    for _ in 0..items {
-        receipts.extend(place.lease(1).receipts());
-    }
-    let before = place.before + (receipts.capacity() * size_of::<storage_api::Receipt>()) as u64;
-    let place = Place { before, ..place };
-    let peak = place.taken();
+    for is_trimmed in [false, true] {
+        let place = Place::new();
+        let items = 200_000;
+        place.produce(items, |_| 100);
+        let own = (items as u64 / 1000) * (100 + 64);
+        let mut receipts = Vec::new();
+        for _ in 0..items {
+            receipts.extend(place.lease(1).receipts());
+        }
+        let own_bytes = receipts.capacity() * size_of::<storage_api::Receipt>();
+        let before = place.before + own_bytes as u64;
+        let place = Place { before, ..place };
+        let peak = place.taken();
 
-    for receipts in receipts.chunks(1000) {
-        place.complete(Receipts::new(receipts[..999].to_vec()).unwrap());
-    }
-    place.backend.trim().unwrap();
+        for receipts in receipts.chunks(1000) {
+            place.complete(Receipts::new(receipts[..999].to_vec()).unwrap());
+        }
+        if is_trimmed {
+            place.backend.trim().unwrap();
+        } else {
+            place.maintain_while_it_helps();
+        }
 
-    let left = place.taken();
-    assert!(left <= 2 * own + peak / 100, "{left} bytes left of {peak}");
+        let left = place.taken();
+        assert!(left <= 2 * own + peak / 100, "{left} bytes left of {peak}");
+    }
 }
 
 #[test]
@@ -313,21 +351,25 @@ fn a_cycle_of_single_calls_allocates_a_batch_three_futures_and_an_answer() {
     let place = Place::new();
     place.produce(5000, |_| 100);
     let cycles = 10_000;
-
-    let before = ALLOCATOR.stats();
-    for _ in 0..cycles {
-        let mut batch = ItemBatch::new();
-        batch.push(NewItem::new(&[7; 100])).unwrap();
-        done(place.backend.produce(&place.home, batch.seal(NOW))).unwrap();
-        let receipts = place.lease(1).receipts();
-        place.complete(receipts);
-    }
-    let stats = ALLOCATOR.stats();
-
     // A chunk and a segment for a thousand items and more, too.
     let spare = cycles / 100;
-    let allocations = stats.allocations - before.allocations;
-    let reallocations = stats.reallocations - before.reallocations;
+
+    // What other threads allocate while they start or end is counted, too, and once: the fewest of some rounds are its own.
+    let (mut allocations, mut reallocations) = (usize::MAX, usize::MAX);
+    for _ in 0..5 {
+        let before = ALLOCATOR.stats();
+        for _ in 0..cycles {
+            let mut batch = ItemBatch::new();
+            batch.push(NewItem::new(&[7; 100])).unwrap();
+            done(place.backend.produce(&place.home, batch.seal(NOW))).unwrap();
+            let receipts = place.lease(1).receipts();
+            place.complete(receipts);
+        }
+        let stats = ALLOCATOR.stats();
+        allocations = allocations.min(stats.allocations - before.allocations);
+        reallocations = reallocations.min(stats.reallocations - before.reallocations);
+    }
+
     assert!(
         allocations <= 5 * cycles + spare,
         "{allocations} in {cycles} cycles"
