@@ -12,10 +12,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use storage_api::{
-    CommitRequest, Count, DeadReason, ErrorKind, Floors, Holder, ItemBatch, ItemEntry, ItemId,
-    ItemIds, ItemState, ItemStore, Key, LeaseRequest, LeasedBatch, ListRequest, Namespace, NewItem,
-    Note, PartitionConfig, PartitionId, PartitionStore, Position, Receipt, Receipts, RestoreBatch,
-    Result, Retries, Retry, RetryOutcome, RetryTo, State, States, StorageBackend, Timestamp, Value,
+    CommitOutcome, CommitRequest, CompleteOutcome, Count, DeadReason, DeleteOutcome, ErrorKind,
+    ExtendOutcome, Floors, Holder, ItemBatch, ItemEntry, ItemId, ItemIds, ItemState, ItemStore,
+    Key, LeaseRequest, LeasedBatch, ListRequest, Namespace, NewItem, Note, PartitionConfig,
+    PartitionId, PartitionStore, Position, Receipt, Receipts, ReleaseOutcome, RestoreBatch, Result,
+    Retries, Retry, RetryOutcome, RetryTo, ReviveOutcome, State, States, StorageBackend, Timestamp,
+    Value,
 };
 use storage_memory::{MemoryBackend, MemoryConfig, Overflow};
 
@@ -135,14 +137,20 @@ fn a_consumer_that_leases_all_one_by_one_and_completes_nothing_stays_within_the_
     assert_eq!(leased.len() as u64, items, "leasing always works");
     let one = |index: usize| Receipts::one(leased[index]);
     let later = Timestamp::from_secs(9);
-    done(backend.extend(&home, one(0), later)).unwrap();
-    done(backend.release(&home, one(1))).unwrap();
+    let extended = done(backend.extend(&home, one(0), later)).unwrap();
+    assert_eq!(extended, [ExtendOutcome::Extended]);
+    let released = done(backend.release(&home, one(1))).unwrap();
+    assert_eq!(released, [ReleaseOutcome::Released]);
     let retry = Retry::new(leased[2], RetryTo::Now)
         .with_note("why")
         .unwrap();
-    done(backend.retry(&home, NOW, Retries::one(retry))).unwrap();
-    done(backend.maintain(&home, Timestamp::from_secs(5), Count::MAX)).unwrap();
-    done(backend.delete_items(&home, ItemIds::one(leased[3].item))).unwrap();
+    let retried = done(backend.retry(&home, NOW, Retries::one(retry))).unwrap();
+    assert_eq!(retried, [RetryOutcome::Ready]);
+    let maintained = done(backend.maintain(&home, Timestamp::from_secs(5), Count::MAX)).unwrap();
+    // All but what was extended, released and retried, as many as one call takes.
+    assert_eq!(maintained.ready, Count::MAX.get().min(leased.len() - 3));
+    let deleted = done(backend.delete_items(&home, ItemIds::one(leased[3].item))).unwrap();
+    assert_eq!(deleted, [DeleteOutcome::Deleted]);
     assert_within(&backend, LIMIT);
     while done(backend.clear(&home, States::ALL, Count::MAX))
         .unwrap()
@@ -175,7 +183,7 @@ fn producers_that_go_on_while_a_consumer_keeps_all_it_leases_never_pass_the_limi
 fn whatever_is_done_to_the_items_of_a_full_backend_it_works_and_stays_within_the_limit() {
     let later = |index: usize| Timestamp::from_secs(2 + (index * 7919 % 1000) as i64);
     type Act = fn(&MemoryBackend, &[Receipt], &dyn Fn(usize) -> Timestamp);
-    let acts: [(&str, Act); 6] = [
+    let acts: [(&str, Act); 7] = [
         ("notes of the largest size", |backend, receipts, _| {
             let note = "n".repeat(1024);
             for receipts in receipts.chunks(100) {
@@ -192,31 +200,36 @@ fn whatever_is_done_to_the_items_of_a_full_backend_it_works_and_stays_within_the
         ("extended one by one", |backend, receipts, later| {
             for (index, receipt) in receipts.iter().enumerate() {
                 let receipt = Receipts::one(*receipt);
-                done(backend.extend(&home(0), receipt, later(index))).unwrap();
+                let outcome = done(backend.extend(&home(0), receipt, later(index))).unwrap();
+                assert_eq!(outcome, [ExtendOutcome::Extended]);
                 assert_within(backend, LIMIT);
             }
         }),
         ("released in no order", |backend, receipts, _| {
             for index in 0..receipts.len() {
                 let receipt = receipts[index * 7919 % receipts.len()];
-                done(backend.release(&home(0), Receipts::one(receipt))).unwrap();
+                let outcome = done(backend.release(&home(0), Receipts::one(receipt))).unwrap();
+                assert_eq!(outcome, [ReleaseOutcome::Released]);
                 assert_within(backend, LIMIT);
             }
         }),
         ("retried for many times", |backend, receipts, later| {
             for (index, receipt) in receipts.iter().enumerate() {
                 let retry = Retries::one(Retry::new(*receipt, RetryTo::At(later(index))));
-                done(backend.retry(&home(0), NOW, retry)).unwrap();
+                let outcome = done(backend.retry(&home(0), NOW, retry)).unwrap();
+                assert_eq!(outcome, [RetryOutcome::Scheduled]);
                 assert_within(backend, LIMIT);
             }
         }),
         ("dead, and revived", |backend, receipts, _| {
             for receipt in receipts {
                 let retry = Retries::one(Retry::new(*receipt, RetryTo::Dead));
-                done(backend.retry(&home(0), NOW, retry)).unwrap();
+                let outcome = done(backend.retry(&home(0), NOW, retry)).unwrap();
+                assert!(matches!(outcome[..], [RetryOutcome::Dead(_)]));
             }
             for receipt in receipts.iter().rev() {
-                done(backend.revive(&home(0), ItemIds::one(receipt.item))).unwrap();
+                let outcome = done(backend.revive(&home(0), ItemIds::one(receipt.item))).unwrap();
+                assert_eq!(outcome, [ReviveOutcome::Revived]);
                 assert_within(backend, LIMIT);
             }
         }),
@@ -224,11 +237,30 @@ fn whatever_is_done_to_the_items_of_a_full_backend_it_works_and_stays_within_the
             for index in 0..receipts.len() {
                 if index % 3 > 0 {
                     let receipt = receipts[index * 7919 % receipts.len()];
-                    done(backend.complete(&home(0), Receipts::one(receipt))).unwrap();
+                    let receipt = Receipts::one(receipt);
+                    let outcome = done(backend.complete(&home(0), receipt)).unwrap();
+                    assert_eq!(outcome, [CompleteOutcome::Done]);
                     assert_within(backend, LIMIT);
                 }
             }
         }),
+        (
+            "completed and deleted by commits",
+            |backend, receipts, _| {
+                for (index, receipt) in receipts.iter().enumerate() {
+                    let mut commit = CommitRequest::new(NOW);
+                    let done_with = match index % 2 {
+                        0 => commit.complete(&home(0), Receipts::one(*receipt)),
+                        _ => commit.delete_items(&home(0), ItemIds::one(receipt.item)),
+                    };
+                    done_with.unwrap();
+                    let outcome = done(backend.commit(commit)).unwrap();
+                    assert!(matches!(outcome, CommitOutcome::Committed(_)));
+                    assert_within(backend, LIMIT);
+                }
+                assert_eq!(done(backend.stats(&home(0))).unwrap().items(), 0);
+            },
+        ),
     ];
     for (name, act) in acts {
         for holder in [None, Some(Holder::new(7).unwrap())] {
@@ -249,6 +281,61 @@ fn whatever_is_done_to_the_items_of_a_full_backend_it_works_and_stays_within_the
             assert_within(&backend, LIMIT);
             assert!(items > 20_000, "{name}: it was full of {items}");
         }
+    }
+}
+
+#[test]
+fn the_leases_of_a_holder_are_released_and_leased_again_however_full_it_is() {
+    let holders = [7, 8].map(|number| Holder::new(number).unwrap());
+    let backend = backend(LIMIT, Overflow::Reject);
+    while produce(&backend, &home(0), 100, 50).is_ok() {}
+    let items = done(backend.stats(&home(0))).unwrap().items() as usize;
+    let lease_all = || {
+        for turn in 0..items {
+            let until = Timestamp::from_secs(1 + (turn * 7919 % 1000) as i64);
+            let mut request = LeaseRequest::new(NOW, until, Count::ONE);
+            request.holder = Some(holders[turn % 2]);
+            assert_eq!(done(backend.lease(&home(0), request)).unwrap().len(), 1);
+        }
+    };
+
+    for _ in 0..2 {
+        lease_all();
+        assert_within(&backend, LIMIT);
+        for (holder, held) in holders.into_iter().zip([items.div_ceil(2), items / 2]) {
+            let mut released = 0;
+            loop {
+                let step = done(backend.release_holder(&home(0), holder, Count::MAX)).unwrap();
+                assert_within(&backend, LIMIT);
+                released += step.released;
+                if !step.more {
+                    break;
+                }
+            }
+            assert_eq!(released, held);
+        }
+        assert_eq!(
+            done(backend.stats(&home(0))).unwrap().ready.items,
+            items as u64
+        );
+    }
+}
+
+#[test]
+fn what_a_deleted_partition_held_is_there_for_the_next_produce_however_large_it_was() {
+    let backend = backend(LIMIT, Overflow::Reject);
+    for number in 1..20 {
+        while produce(&backend, &home(number - 1), 500, 100).is_ok() {}
+        let items = done(backend.stats(&home(number - 1))).unwrap().items();
+        assert!(items > 10_000, "{items} items are dropped by a thread");
+        done(backend.create_partition(&home(number), PartitionConfig::default())).unwrap();
+
+        done(backend.delete_partition(&home(number - 1))).unwrap();
+
+        for _ in 0..10 {
+            produce(&backend, &home(number), 1000, 100).unwrap();
+        }
+        assert_within(&backend, LIMIT);
     }
 }
 
@@ -508,6 +595,42 @@ fn filling_and_draining_changes_the_state_twice() {
 
     let report = backend.report().unwrap();
     assert_eq!((report.is_pressed, report.mark_changes), (false, 2));
+}
+
+#[test]
+fn sixteen_who_fill_and_then_drain_change_the_state_twice() {
+    for turn in 1..=5 {
+        let backend = backend(LIMIT, Overflow::Reject);
+        for number in 1..16 {
+            done(backend.create_partition(&home(number), PartitionConfig::default())).unwrap();
+        }
+
+        std::thread::scope(|scope| {
+            for number in 0..16 {
+                let backend = &backend;
+                scope.spawn(move || while produce(backend, &home(number), 20, 100).is_ok() {});
+            }
+        });
+        let full = backend.report().unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..16 {
+                let backend = &backend;
+                scope.spawn(move || {
+                    loop {
+                        let receipts = lease(backend, &home(number), 20).receipts();
+                        if receipts.is_empty() {
+                            return;
+                        }
+                        done(backend.complete(&home(number), receipts)).unwrap();
+                    }
+                });
+            }
+        });
+
+        assert_eq!((full.is_pressed, full.mark_changes), (true, 1), "{turn}");
+        let empty = backend.report().unwrap();
+        assert_eq!((empty.is_pressed, empty.mark_changes), (false, 2), "{turn}");
+    }
 }
 
 #[test]
