@@ -10,6 +10,14 @@ use storage_api::Direction;
 use crate::batch::WriteBatch;
 use crate::keyspace::Keyspace;
 
+/// What engines say of errors of the system.
+const WORDS: [(&str, io::ErrorKind); 4] = [
+    ("No space left on device", io::ErrorKind::StorageFull),
+    ("no storage space", io::ErrorKind::StorageFull),
+    ("Permission denied", io::ErrorKind::PermissionDenied),
+    ("Read-only file system", io::ErrorKind::ReadOnlyFilesystem),
+];
+
 /// The result of an engine's verb.
 pub type KvResult<T> = Result<T, KvError>;
 
@@ -177,19 +185,23 @@ impl KvError {
         self.kind
     }
 
-    /// Whether the disk has no room: then it has to be made before anything else helps. Some engines tell it in words only,
-    /// which are those of the system or of Rust.
-    pub(crate) fn is_disk_full(&self) -> bool {
+    /// Which error of the system it came of. Some engines tell that in words only, which are those of the system or of Rust.
+    pub(crate) fn io_kind(&self) -> Option<io::ErrorKind> {
         let source = self.source.as_deref();
         let source = source.and_then(|source| source.downcast_ref::<io::Error>());
-        let is_full = source.map(io::Error::kind).is_some_and(|kind| {
-            matches!(
-                kind,
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            )
-        });
-        let words = ["No space left on device", "no storage space"];
-        is_full || words.iter().any(|words| self.reason.contains(words))
+        let told = WORDS.iter().find(|(words, _)| self.reason.contains(words));
+        source
+            .map(io::Error::kind)
+            .filter(|kind| *kind != io::ErrorKind::Other)
+            .or(told.map(|(_, kind)| *kind))
+    }
+
+    /// Whether the disk has no room: then it has to be made before anything else helps.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        matches!(
+            self.io_kind(),
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        )
     }
 
     pub(crate) fn into_source(self) -> Option<Box<dyn StdError + Send + Sync>> {

@@ -1,5 +1,6 @@
 //! How an adapter opens its engine.
 
+use std::io;
 use std::path::Path;
 
 use storage_api::{Error, ErrorKind, Object, Operation, Result, RetryHint};
@@ -33,6 +34,20 @@ pub async fn open_aside<T: Send + 'static>(
     opened.map_err(|_| refused("opening it came to no end".to_owned()))?
 }
 
+/// What helps against an error of the system, where something does.
+pub(crate) fn advice(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(MAKE_ROOM),
+        io::ErrorKind::PermissionDenied => Some(
+            "give this user the right to read and write there and all that is in it, or name another place",
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Some("have its disk mounted for writing, or name another place")
+        }
+        _ => None,
+    }
+}
+
 /// What an engine that cannot be opened means for the place: damage stays, anything else may pass.
 pub fn refused_opening(place: &Path, error: KvError) -> Error {
     let (kind, hint) = match error.kind() {
@@ -42,8 +57,10 @@ pub fn refused_opening(place: &Path, error: KvError) -> Error {
         }
     };
     let mut reason = error.to_string();
-    if error.is_disk_full() {
-        reason = format!("{reason}; {MAKE_ROOM}, then open it again");
+    if kind == ErrorKind::Unavailable
+        && let Some(advice) = error.io_kind().and_then(advice)
+    {
+        reason = format!("{reason}; {advice}, then open it again");
     }
     let place = Object::Place(place.display().to_string());
     Error::new(kind, Operation::Open, place, reason)
@@ -65,6 +82,38 @@ mod tests {
 
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert_eq!(*error.object(), Object::Place("/a/place".to_owned()));
+    }
+
+    #[test]
+    fn what_keeps_an_engine_from_opening_is_told_with_what_helps() {
+        for (reason, source, helps) in [
+            (
+                "While open a file: Permission denied",
+                None,
+                "the right to read and write",
+            ),
+            (
+                "opening",
+                Some(io::ErrorKind::PermissionDenied),
+                "the right to read and write",
+            ),
+            (
+                "opening",
+                Some(io::ErrorKind::ReadOnlyFilesystem),
+                "mounted for writing",
+            ),
+            ("While appending: No space left on device", None, MAKE_ROOM),
+            ("opening", Some(io::ErrorKind::QuotaExceeded), MAKE_ROOM),
+        ] {
+            let mut error = KvError::new(KvErrorKind::Unavailable, reason);
+            if let Some(kind) = source {
+                error = error.with_source(io::Error::from(kind));
+            }
+
+            let refused = refused_opening(Path::new("p"), error);
+
+            assert!(refused.reason().contains(helps), "{refused}");
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! lock             held while the place is open; says by which process
 //! ```
 //!
-//! A directory with anything else in it and no marker is somebody else's, and is left as it was. A symbolic link to a
-//! directory is followed: the lock lies in the directory itself, so that two ways to it are one place.
+//! A directory with anything else in it and no marker is somebody else's, and is left as it was; so is one with files of these
+//! names that say what no driver writes. A symbolic link to a directory is followed: the lock lies in the directory itself, so
+//! that two ways to it are one place. One in the place of a file of ours never is.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -14,11 +15,12 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use storage_api::{Error, ErrorKind, Object, Operation, Result};
 
-use crate::store::MAKE_ROOM;
+use crate::opening::advice;
 
 const MARKER: &str = "storage-place";
 const MARKER_NEW: &str = "storage-place.new";
@@ -29,6 +31,11 @@ const FORMAT: u32 = 1;
 
 /// Larger than any marker.
 const MARKER_BYTES_MAX: u64 = 4096;
+/// With which every marker begins.
+const MARKER_START: &[u8] = b"format ";
+
+/// How long the number of a process is in the lock, filled up with spaces; the end of the line follows.
+const HOLDER_BYTES: usize = 10;
 
 /// A process that was killed while it started another leaves its lock with that one, until it runs its own program: some
 /// microseconds on an idle machine. So long, and so often, the lock of a process that has ended is asked for again.
@@ -138,16 +145,8 @@ impl Refusal<'_> {
     }
 
     fn io(&self, what: &str, error: io::Error) -> Error {
-        let advice = match error.kind() {
-            io::ErrorKind::ReadOnlyFilesystem => {
-                "have its disk mounted for writing, or name another place"
-            }
-            io::ErrorKind::PermissionDenied => {
-                "give this user the right to read and write there, or name another place"
-            }
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => MAKE_ROOM,
-            _ => "see to the disk and the directories above it, or name another place",
-        };
+        let advice = advice(error.kind())
+            .unwrap_or("see to the disk and the directories above it, or name another place");
         let reason = format!("{what}: {error}; {advice}");
         self.error(ErrorKind::Unavailable, reason)
             .with_source(error)
@@ -223,19 +222,61 @@ fn check_marker(refusal: &Refusal<'_>, path: &Path, driver: &str) -> Result<bool
 fn is_vacant(refusal: &Refusal<'_>, path: &Path) -> Result<bool> {
     let looked_at = |error| refusal.io("it cannot be looked at", error);
     for entry in fs::read_dir(path).map_err(looked_at)? {
-        let name = entry.map_err(looked_at)?.file_name();
+        let entry = entry.map_err(looked_at)?;
+        let name = entry.file_name();
         if name != LOCK && name != MARKER_NEW {
+            return Ok(false);
+        }
+        if !entry.file_type().map_err(looked_at)?.is_file() {
+            return Ok(false);
+        }
+        let mut text = Vec::new();
+        let read = File::open(entry.path())
+            .and_then(|file| file.take(MARKER_BYTES_MAX + 1).read_to_end(&mut text));
+        read.map_err(looked_at)?;
+        let is_ours = match name == LOCK {
+            true => is_lock(&text),
+            false => is_start_of_marker(&text),
+        };
+        if !is_ours {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
+/// Whether a lock may say that: nothing yet, or by which process it was held.
+fn is_lock(text: &[u8]) -> bool {
+    let Some((holder, rest)) = text.split_at_checked(HOLDER_BYTES) else {
+        return text.is_empty();
+    };
+    let digits = holder
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let is_filled_up = holder[digits..].iter().all(|byte| *byte == b' ');
+    digits > 0 && is_filled_up && matches!(rest, b"" | b"\n")
+}
+
+/// Whether somebody may have been writing a marker, of any format.
+fn is_start_of_marker(text: &[u8]) -> bool {
+    let is_small = text.len() as u64 <= MARKER_BYTES_MAX;
+    is_small && (text.starts_with(MARKER_START) || MARKER_START.starts_with(text))
+}
+
 fn hold_lock(refusal: &Refusal<'_>, path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    let file = options.mode(0o600).open(path.join(LOCK));
-    let mut file = file.map_err(|error| refusal.io("its lock cannot be opened", error))?;
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    let mut file = match options.mode(0o600).open(path.join(LOCK)) {
+        Ok(file) => file,
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            return Err(refusal.unsupported(
+                "its lock is a symbolic link, which no storage driver made; remove it, or name another place",
+            ));
+        }
+        Err(error) => return Err(refusal.io("its lock cannot be opened", error)),
+    };
     let mut turns = 0;
     loop {
         match file.try_lock() {
@@ -260,8 +301,13 @@ fn hold_lock(refusal: &Refusal<'_>, path: &Path) -> Result<File> {
     // Always as many bytes, written over those before: that needs no room on a full disk. Without it the lock holds, too.
     let _ = file
         .rewind()
-        .and_then(|()| writeln!(file, "{:<10}", std::process::id()));
+        .and_then(|()| file.write_all(holder_line(std::process::id()).as_bytes()));
     Ok(file)
+}
+
+/// What the lock says while that process holds it.
+fn holder_line(process: u32) -> String {
+    format!("{process:<HOLDER_BYTES$}\n")
 }
 
 /// The process that the lock file names. What cannot be read is not known.
@@ -289,9 +335,17 @@ fn wait_a_turn() {
 fn write_marker(path: &Path, driver: &str) -> io::Result<()> {
     let body = format!("format {FORMAT}\ndriver {driver}");
     let new = path.join(MARKER_NEW);
+    // What a crash has left of one is of no use, and whatever else it is, nothing is written through it.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        removed => removed?,
+    }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&new)?;
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)?;
     write!(file, "{body}\n{}\n", checksum_of(&body))?;
     file.sync_all()?;
     fs::rename(new, path.join(MARKER))?;
@@ -304,7 +358,97 @@ fn checksum_of(body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Place;
+    use super::*;
+
+    /// The names in a directory with what the files say, or where the links point to.
+    fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut contents: Vec<_> = entries
+            .map(|entry| entry.unwrap().path())
+            .map(|path| match fs::read_link(&path) {
+                Ok(target) => (path, target.into_os_string().into_encoded_bytes()),
+                Err(_) => (path.clone(), fs::read(&path).unwrap()),
+            })
+            .collect();
+        contents.sort();
+        contents
+    }
+
+    fn kind_of_refusal(directory: &Path) -> ErrorKind {
+        Place::hold(directory, "sim").unwrap_err().kind()
+    }
+
+    #[test]
+    fn files_of_a_stranger_are_left_as_they_were_whatever_their_names() {
+        let long = vec![b'1'; 5000];
+        let cases: [(&str, &[u8]); 9] = [
+            ("lock", b"a diary, not a lock"),
+            ("lock", b"4711\n"),
+            ("lock", b"4711      \nmore"),
+            ("lock", b"          \n"),
+            ("lock", b"47 11     \n"),
+            ("lock", &long),
+            ("storage-place.new", b"a diary"),
+            ("storage-place.new", b"form of a letter"),
+            ("diary", b""),
+        ];
+        for (name, text) in cases {
+            let directory = tempfile::tempdir().unwrap();
+            fs::write(directory.path().join(name), text).unwrap();
+            let before = contents(directory.path());
+
+            let kind = kind_of_refusal(directory.path());
+
+            let what = text.escape_ascii();
+            assert_eq!(kind, ErrorKind::Unsupported, "{name}: {what}");
+            assert_eq!(contents(directory.path()), before, "{name}: {what}");
+        }
+    }
+
+    #[test]
+    fn links_in_place_of_our_files_are_refused_and_nothing_is_written_through_them() {
+        for (is_marked, name) in [(false, LOCK), (false, MARKER_NEW), (true, LOCK)] {
+            let scratch = tempfile::tempdir().unwrap();
+            let (directory, outside) = (scratch.path().join("place"), scratch.path().join("file"));
+            fs::create_dir(&directory).unwrap();
+            fs::write(&outside, "").unwrap();
+            if is_marked {
+                drop(Place::hold(&directory, "sim").unwrap());
+                fs::remove_file(directory.join(name)).unwrap();
+            }
+            std::os::unix::fs::symlink(&outside, directory.join(name)).unwrap();
+            let before = contents(&directory);
+
+            let kind = kind_of_refusal(&directory);
+
+            assert_eq!(kind, ErrorKind::Unsupported, "{name}, marked {is_marked}");
+            assert_eq!(contents(&directory), before, "{name}, marked {is_marked}");
+            assert_eq!(
+                fs::read(&outside).unwrap(),
+                b"",
+                "{name}, marked {is_marked}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_crash_while_marking_at_any_byte_leaves_what_may_be_held() {
+        let whole = tempfile::tempdir().unwrap();
+        drop(Place::hold(whole.path(), "sim").unwrap());
+        let marker = fs::read(whole.path().join(MARKER)).unwrap();
+        let lock = fs::read(whole.path().join(LOCK)).unwrap();
+        for written in 0..=marker.len() {
+            for lock in [&b""[..], &lock] {
+                let directory = tempfile::tempdir().unwrap();
+                fs::write(directory.path().join(LOCK), lock).unwrap();
+                fs::write(directory.path().join(MARKER_NEW), &marker[..written]).unwrap();
+
+                Place::hold(directory.path(), "sim").unwrap();
+
+                assert!(!directory.path().join(MARKER_NEW).exists());
+            }
+        }
+    }
 
     #[test]
     fn a_dropped_place_is_free_while_a_starting_process_has_a_copy_of_its_lock() {

@@ -41,19 +41,32 @@ impl Seal {
         }
     }
 
-    /// Compares the files with the seal, if there is one, and breaks it: to be called before the engine opens them.
+    /// Compares the files with the seal, if there is one, and breaks it before `open` opens the engine on them.
     ///
-    /// `Corrupted` where they are not what they were; then the place is left as it was.
-    pub fn break_open(&self) -> KvResult<()> {
+    /// `Corrupted` where they are not what they were; then the place is left as it was. Where `open` fails and has changed
+    /// none of them, the seal is there again afterwards.
+    pub fn break_for<T>(&self, open: impl FnOnce() -> KvResult<T>) -> KvResult<T> {
         let seal = self.directory.join(SEAL);
         let text = match fs::read(&seal) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return open(),
             Err(error) => return Err(unavailable("reading the seal", error)),
         };
+        self.compare_all(&text)?;
+        let broken = fs::remove_file(seal).and_then(|()| sync_directory(&self.directory));
+        broken.map_err(|error| unavailable("breaking the seal", error))?;
+        let opened = open();
+        if opened.is_err() && self.compare_all(&text).is_ok() {
+            // Without it the next opening takes the place for that of a process that was killed.
+            let _ = self.write(&text);
+        }
+        opened
+    }
+
+    fn compare_all(&self, text: &[u8]) -> KvResult<()> {
         let damaged = || corrupted("its seal, the file that says how it was closed, is damaged");
-        let text = String::from_utf8(text).map_err(|_| damaged())?;
-        let (body, checksum) = split_last_line(&text).ok_or_else(damaged)?;
+        let text = str::from_utf8(text).map_err(|_| damaged())?;
+        let (body, checksum) = split_last_line(text).ok_or_else(damaged)?;
         if checksum != checksum_of(body) {
             return Err(damaged());
         }
@@ -66,8 +79,7 @@ impl Seal {
             let (len, crc) = (len.parse().map_err(|_| damaged())?, crc);
             self.compare(name, len, crc)?;
         }
-        let broken = fs::remove_file(seal).and_then(|()| sync_directory(&self.directory));
-        broken.map_err(|error| unavailable("breaking the seal", error))
+        Ok(())
     }
 
     fn compare(&self, name: &str, len: u64, crc: &str) -> KvResult<()> {
@@ -113,11 +125,16 @@ impl Seal {
             // Writing to a string does not fail.
             let _ = writeln!(body, "{len} {crc} {name}");
         }
+        self.write(format!("{body}{}\n", checksum_of(&body)).as_bytes())
+    }
+
+    /// Puts the seal there, whole or not at all.
+    fn write(&self, text: &[u8]) -> io::Result<()> {
         let new = self.directory.join(SEAL_NEW);
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&new)?;
-        writeln!(file, "{body}{}", checksum_of(&body))?;
+        file.write_all(text)?;
         file.sync_all()?;
         fs::rename(new, self.directory.join(SEAL))?;
         sync_directory(&self.directory)
@@ -175,15 +192,20 @@ mod tests {
         (scratch, seal, files)
     }
 
+    /// Breaks the seal for an engine that opens.
+    fn break_open(seal: &Seal) -> KvResult<()> {
+        seal.break_for(|| Ok(()))
+    }
+
     #[test]
     fn a_seal_is_broken_once_by_files_that_are_what_they_were() {
         let (scratch, seal, files) = place();
 
-        seal.break_open().unwrap();
+        break_open(&seal).unwrap();
 
         assert!(!scratch.path().join(SEAL).exists());
         fs::write(scratch.path().join(&files[0]), "other bytes").unwrap();
-        seal.break_open().expect("there is none any more");
+        break_open(&seal).expect("there is none any more");
     }
 
     #[test]
@@ -199,12 +221,34 @@ mod tests {
             damage(&scratch.path().join(&files[1]));
 
             for _ in 0..2 {
-                let error = seal.break_open().unwrap_err();
+                let error = break_open(&seal).unwrap_err();
 
                 assert_eq!(error.kind(), KvErrorKind::Corrupted, "damage {index}");
                 assert!(error.to_string().contains("engine/table"), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn an_engine_that_does_not_open_leaves_the_seal_unless_it_has_changed_a_file() {
+        let refuse = || -> KvResult<()> { Err(KvError::new(KvErrorKind::Unavailable, "no")) };
+        let (scratch, seal, files) = place();
+        let before = fs::read(scratch.path().join(SEAL)).unwrap();
+
+        seal.break_for(|| {
+            assert!(!scratch.path().join(SEAL).exists(), "it is broken first");
+            refuse()
+        })
+        .unwrap_err();
+
+        assert_eq!(fs::read(scratch.path().join(SEAL)).unwrap(), before);
+        seal.break_for(|| {
+            fs::write(scratch.path().join(&files[0]), "other bytes").unwrap();
+            refuse()
+        })
+        .unwrap_err();
+        assert!(!scratch.path().join(SEAL).exists());
+        assert!(!scratch.path().join(SEAL_NEW).exists());
     }
 
     #[test]
@@ -217,7 +261,7 @@ mod tests {
             damaged[at] ^= 1;
             fs::write(&path, damaged).unwrap();
 
-            let error = seal.break_open().unwrap_err();
+            let error = break_open(&seal).unwrap_err();
 
             assert_eq!(error.kind(), KvErrorKind::Corrupted, "byte {at}: {error}");
         }
@@ -230,7 +274,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
 
-        let error = seal.break_open().unwrap_err();
+        let error = break_open(&seal).unwrap_err();
 
         assert_eq!(error.kind(), KvErrorKind::Unavailable, "{error}");
     }
@@ -246,7 +290,7 @@ mod tests {
 
         file.set_len(CHECKED_BYTES_MAX).unwrap();
 
-        let error = seal.break_open().unwrap_err();
+        let error = break_open(&seal).unwrap_err();
         assert_eq!(error.kind(), KvErrorKind::Corrupted);
     }
 }

@@ -86,8 +86,17 @@ impl RocksEngine {
     /// calls it holds the directory. With settings below their least, which [`RocksBackend`](crate::RocksBackend) refuses, its
     /// writers may wait for ever.
     pub fn open(place: &Path, config: &RocksConfig, faults: &Faults) -> KvResult<Self> {
+        let opened = Seal::of(place).break_for(|| Self::open_sealed(place, config))?;
+        Ok(Self {
+            place: place.to_owned(),
+            faults: faults.clone(),
+            is_row_by_row: false,
+            opened: RwLock::new(Some(opened)),
+        })
+    }
+
+    fn open_sealed(place: &Path, config: &RocksConfig) -> KvResult<Opened> {
         let directory = place.join(DIRECTORY);
-        Seal::of(place).break_open()?;
         make_directory(place, &directory)
             .map_err(|error| translate_io("making the directory", error))?;
         check_logs(&directory)?;
@@ -104,12 +113,7 @@ impl RocksEngine {
             database: database.map_err(translate_opening)?,
         };
         opened.hidden.load(&opened)?;
-        Ok(Self {
-            place: place.to_owned(),
-            faults: faults.clone(),
-            is_row_by_row: false,
-            opened: RwLock::new(Some(opened)),
-        })
+        Ok(opened)
     }
 
     /// Removes every row by a tombstone of its own, also where one would do for many neighbours: for benchmarks that compare

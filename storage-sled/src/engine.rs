@@ -54,7 +54,16 @@ impl SledEngine {
     /// Opens what is in a directory, or makes it. Blocks for as long as sled takes to read its log. Whoever calls it holds the
     /// directory.
     pub fn open(place: &Path, cache_bytes: usize, faults: &Faults) -> KvResult<Self> {
-        Seal::of(place).break_open()?;
+        let db = Seal::of(place).break_for(|| Self::open_sealed(place, cache_bytes))?;
+        Ok(Self {
+            place: place.to_owned(),
+            faults: faults.clone(),
+            opened: RwLock::new(Some(db)),
+            undone: OnceLock::new(),
+        })
+    }
+
+    fn open_sealed(place: &Path, cache_bytes: usize) -> KvResult<Db> {
         let directory = place.join(DIRECTORY);
         make_private(&directory).map_err(|error| translate_io("making the directory", error))?;
         let removed = remove_unfinished(&directory);
@@ -64,13 +73,7 @@ impl SledEngine {
             .cache_capacity(cache_bytes as u64)
             // Whoever waits asks for it.
             .flush_every_ms(None);
-        let db = config.open().map_err(translate)?;
-        Ok(Self {
-            place: place.to_owned(),
-            faults: faults.clone(),
-            opened: RwLock::new(Some(db)),
-            undone: OnceLock::new(),
-        })
+        config.open().map_err(translate)
     }
 
     /// The file that sled locks, and unlocks by closing it.

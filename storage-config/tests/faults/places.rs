@@ -1,13 +1,17 @@
 //! What is refused as a place, and left as it was; and what a place is made of.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
 use storage_api::{ErrorKind, ItemBatch, NewItem, PartitionConfig, PartitionId, limits};
 use storage_config::Registry;
 
 use crate::Story;
+use crate::processes::say;
+use crate::role;
 use crate::scene::{LEASE, Scene, files, home_in, look, produce, refusal, run};
 
 pub(crate) const ALL: &[(&str, Story)] = &[
@@ -25,6 +29,10 @@ pub(crate) const ALL: &[(&str, Story)] = &[
         a_link_to_a_place_is_that_place,
     ),
     ("a_link_to_nothing_is_refused", a_link_to_nothing_is_refused),
+    (
+        "what_may_not_be_written_is_refused_with_what_helps",
+        what_may_not_be_written_is_refused_with_what_helps,
+    ),
     (
         "a_place_is_for_its_user_alone",
         a_place_is_for_its_user_alone,
@@ -104,6 +112,106 @@ fn a_link_to_nothing_is_refused(driver: &str) {
 
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     assert!(!scene.root().join("nothing").exists());
+}
+
+/// What the process says that has seen each refusal.
+const REFUSED: &str = "each was refused";
+
+/// In a process of its own, which the rights of files keep from nothing if it is root's.
+fn what_may_not_be_written_is_refused_with_what_helps(driver: &str) {
+    const NOBODY: u32 = 65534;
+    let scene = Scene::new(driver);
+    fs::set_permissions(scene.root(), Permissions::from_mode(0o777)).unwrap();
+    let mut command = role::command(&[], "without-rights", driver, scene.root());
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        // Where everybody may start it.
+        let program = scene.root().join("program");
+        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        command = role::command_of(&program, "without-rights", driver, scene.root());
+        command.uid(NOBODY).gid(NOBODY);
+    }
+
+    let told = command.output().unwrap();
+
+    let out = String::from_utf8_lossy(&told.stdout);
+    let err = String::from_utf8_lossy(&told.stderr);
+    assert!(told.status.success(), "{out}{err}");
+    assert!(out.contains(REFUSED), "{out}{err}");
+}
+
+/// Directories without the right to write, and files of the engine without it.
+pub(crate) fn without_rights(scene: &Scene) {
+    run(scene.furnish());
+    let before = run(looked_at(scene));
+    let directories: fn(&Path) -> bool = Path::is_dir;
+    let files: fn(&Path) -> bool = |path| path.is_file() && !is_lock(path);
+    // redb makes no file where it has one.
+    let forbid = match scene.driver() {
+        "redb" => vec![files],
+        _ => vec![directories, files],
+    };
+    for is_forbidden in forbid {
+        let contents = data(scene);
+        let forbidden: Vec<_> = everything(&scene.place())
+            .into_iter()
+            .filter(|path| is_forbidden(path))
+            .map(|path| (mode(&path), path))
+            .collect();
+        for (mode, path) in &forbidden {
+            fs::set_permissions(path, Permissions::from_mode(mode & 0o555)).unwrap();
+        }
+
+        let error = run(scene.refusal());
+
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        let advice = "the right to read and write";
+        assert!(error.reason().contains(advice), "{error}");
+        for (mode, path) in &forbidden {
+            let allowed = fs::set_permissions(path, Permissions::from_mode(*mode));
+            assert!(allowed.is_ok() || is_told(path), "{}", path.display());
+        }
+        assert!(data(scene) == contents, "it was changed: {error}");
+    }
+    assert_eq!(run(looked_at(scene)), before);
+    say(REFUSED);
+}
+
+/// The directory and all that is in it.
+fn everything(directory: &Path) -> Vec<PathBuf> {
+    let mut paths = vec![directory.to_owned()];
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => paths.extend(everything(&path)),
+            false => paths.push(path),
+        }
+    }
+    paths
+}
+
+/// The files of a place that hold something.
+fn data(scene: &Scene) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut data = files(&scene.place());
+    data.retain(|path, _| !is_told(path));
+    data
+}
+
+/// Whether RocksDB tells there what it does.
+fn is_told(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().starts_with("LOG")
+}
+
+/// The lock of the place: whoever may not write to it does not get as far as the engine.
+fn is_lock(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "lock")
+}
+
+async fn looked_at(scene: &Scene) -> String {
+    let storage = scene.open().await;
+    let seen = look(&storage).await.unwrap();
+    storage.close().await.unwrap();
+    seen
 }
 
 fn a_place_is_for_its_user_alone(driver: &str) {

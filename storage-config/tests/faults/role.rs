@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::scene::Scene;
-use crate::{damage, disks, processes, syncs};
+use crate::{damage, disks, places, processes, syncs};
 
 const NAME: &str = "STORAGE_FAULTS_ROLE";
 const DRIVER: &str = "STORAGE_FAULTS_DRIVER";
@@ -41,6 +41,7 @@ impl Role {
             "grow" => damage::grow(&scene),
             "broken-disk" => syncs::broken_disk(&scene),
             "full-disk" => disks::full_disk(&scene),
+            "without-rights" => places::without_rights(&scene),
             "read-only" => disks::read_only(&scene),
             unknown => panic!("there is no role «{unknown}»"),
         }
@@ -58,7 +59,18 @@ pub(crate) fn command(launcher: &[&str], role: &str, driver: &str, directory: &P
             command
         }
     };
+    play(&mut command, role, driver, directory);
+    command
+}
+
+/// A copy of this program in a role.
+pub(crate) fn command_of(program: &Path, role: &str, driver: &str, directory: &Path) -> Command {
+    let mut command = Command::new(program);
+    play(&mut command, role, driver, directory);
+    command
+}
+
+fn play(command: &mut Command, role: &str, driver: &str, directory: &Path) {
     command.env(NAME, role).env(DRIVER, driver);
     command.env(DIRECTORY, directory);
-    command
 }
