@@ -25,7 +25,7 @@ struct Found {
 
 impl Found {
     async fn open(registry: &Registry, place: &Place) -> Result<Self, Failure> {
-        let opened = registry.open(&place.config).await?;
+        let opened = registry.open_existing(&place.config).await?;
         let queue = opened.queues().await?.open(&place.queue).await;
         match queue {
             Ok(queue) => Ok(Self { opened, queue }),

@@ -46,7 +46,7 @@ pub async fn verify(
     json: bool,
 ) -> std::result::Result<u8, Failure> {
     let mut report = Report::default();
-    match registry.open(config).await {
+    match registry.open_existing(config).await {
         Ok(opened) => {
             let checked = check_all(&opened).await;
             let closed = opened.close().await;

@@ -1,5 +1,6 @@
 //! What a driver sees of a configuration file, and what it makes of it.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -60,9 +61,20 @@ impl<'a> DriverConfig<'a> {
     }
 
     /// A path of the settings: relative ones start at the configuration file.
+    ///
+    /// However it is spelled, and through whatever links, the same directory has the same path, as far as it is there.
     pub fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
         // Components leave out `.`, so that `./data` and `data` are the same place.
-        self.base_dir.join(path).components().collect()
+        let path: PathBuf = self.base_dir.join(path).components().collect();
+        let there = path.ancestors().find_map(|ancestor| {
+            let rest = path.strip_prefix(ancestor).ok()?;
+            let ancestor = match ancestor.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => ancestor,
+            };
+            Some(ancestor.canonicalize().ok()?.join(rest))
+        });
+        there.map_or(path, |path| path.components().collect())
     }
 
     /// The refusal of the value of a key, for what only the driver can judge.
@@ -118,7 +130,7 @@ type Opening =
 /// the same place are opened once.
 pub struct Plan {
     settings: String,
-    place: Option<String>,
+    place: Option<PathBuf>,
     opening: Opening,
 }
 
@@ -141,13 +153,21 @@ impl Plan {
     /// The same, at a place that can only be opened once: with other settings it is refused, not opened again.
     #[must_use]
     pub fn at(mut self, place: impl AsRef<Path>) -> Self {
-        self.place = Some(place.as_ref().display().to_string());
+        self.place = Some(place.as_ref().to_owned());
         self
     }
 
     /// What two storages of one driver share if they are the same backend.
-    pub(crate) fn identity(&self) -> &str {
-        self.place.as_deref().unwrap_or(&self.settings)
+    pub(crate) fn identity(&self) -> &OsStr {
+        match &self.place {
+            Some(place) => place.as_os_str(),
+            None => self.settings.as_ref(),
+        }
+    }
+
+    /// Where it is, if it is at a place.
+    pub(crate) fn place(&self) -> Option<&Path> {
+        self.place.as_deref()
     }
 
     pub(crate) fn settings(&self) -> &str {

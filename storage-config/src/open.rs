@@ -1,6 +1,7 @@
 //! From a tree to opened storages: judge everything, then open each place once.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::Path;
 
 use storage_api::{Durability, Storage};
@@ -17,11 +18,19 @@ use crate::registry::Registry;
 /// The longest name of a partition storage, in bytes, as storage-queue takes it.
 const STORAGE_NAME_BYTES_MAX: usize = 256;
 
+/// What becomes of a place that is not there yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Make,
+    Refuse,
+}
+
 pub(crate) async fn open_storages(
     registry: &Registry,
     root: &Node,
     base_dir: &Path,
     file: &str,
+    missing: Missing,
 ) -> Result<Opened, ConfigError> {
     let scene = Scene {
         registry,
@@ -40,6 +49,9 @@ pub(crate) async fn open_storages(
     places.add(&scene, &document.queue_storage.driver, metadata_node)?;
     for (entry, node) in document.partition_storage.iter().zip(entries) {
         places.add(&scene, &entry.driver, node)?;
+    }
+    if missing == Missing::Refuse {
+        places.check_made(&scene)?;
     }
     let backends = places.open(file).await?;
 
@@ -143,7 +155,7 @@ impl Scene<'_> {
 #[derive(Default)]
 struct Places {
     planned: Vec<Planned>,
-    by_identity: HashMap<(String, String), usize>,
+    by_identity: HashMap<(String, OsString), usize>,
     uses: Vec<usize>,
 }
 
@@ -179,9 +191,42 @@ impl Places {
             self.uses.push(known);
             return Ok(());
         }
+        if let Some(other) = self
+            .planned
+            .iter()
+            .find(|other| are_nested(&other.plan, &plan))
+        {
+            let message = format!(
+                "its place and that of line {} lie one within the other; name directories beside each other",
+                other.driver_at.line
+            );
+            return Err(scene.refuse(driver_at, message));
+        }
         self.by_identity.insert(identity, self.planned.len());
         self.uses.push(self.planned.len());
         self.planned.push(Planned { plan, driver_at });
+        Ok(())
+    }
+
+    /// Refuses a place in which there is nothing.
+    fn check_made(&self, scene: &Scene<'_>) -> Result<(), ConfigError> {
+        for Planned { plan, driver_at } in &self.planned {
+            let Some(place) = plan.place() else {
+                continue;
+            };
+            // What cannot be looked at is told by opening it.
+            let is_empty = match std::fs::read_dir(place) {
+                Ok(mut entries) => entries.next().is_none(),
+                Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            };
+            if is_empty {
+                let message = format!(
+                    "there is nothing at {}; check its path, or use the storage once",
+                    place.display()
+                );
+                return Err(scene.refuse(*driver_at, message));
+            }
+        }
         Ok(())
     }
 
@@ -203,6 +248,14 @@ impl Places {
             opened,
         })
     }
+}
+
+/// Whether a place lies within the other. At the same one drivers see for themselves whose it is.
+fn are_nested(one: &Plan, other: &Plan) -> bool {
+    let (Some(one), Some(other)) = (one.place(), other.place()) else {
+        return false;
+    };
+    one != other && (one.starts_with(other) || other.starts_with(one))
 }
 
 /// Closes what an opening that goes wrong leaves behind.

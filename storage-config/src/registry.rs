@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::driver::{DriverConfig, Plan};
 use crate::error::{ConfigError, Position, Problem};
-use crate::open::open_storages;
+use crate::open::{Missing, open_storages};
 use crate::opened::Opened;
 use crate::yaml::{self, FILE_BYTES_MAX};
 
@@ -105,7 +105,16 @@ impl Registry {
     /// The whole file is read and judged before anything is opened. If a storage cannot be opened, those opened before it
     /// are closed again.
     pub async fn open(&self, path: impl AsRef<Path>) -> Result<Opened, ConfigError> {
-        let path = path.as_ref();
+        self.open_file(path.as_ref(), Missing::Make).await
+    }
+
+    /// As [`open`](Self::open), but makes no place: one in which there is nothing is refused, before any is opened. For whoever
+    /// only looks, and would take what a wrong path makes for an empty queue.
+    pub async fn open_existing(&self, path: impl AsRef<Path>) -> Result<Opened, ConfigError> {
+        self.open_file(path.as_ref(), Missing::Refuse).await
+    }
+
+    async fn open_file(&self, path: &Path, missing: Missing) -> Result<Opened, ConfigError> {
         let file = path.display().to_string();
         let text = read(path, &file)?;
         let cannot_tell = |error: std::io::Error| {
@@ -113,7 +122,8 @@ impl Registry {
         };
         let absolute = std::path::absolute(path).map_err(cannot_tell)?;
         let base_dir = absolute.parent().unwrap_or(Path::new("/"));
-        self.open_str(&text, base_dir, &file).await
+        let root = yaml::parse(&text, &file)?;
+        open_storages(self, &root, base_dir, &file, missing).await
     }
 
     /// As [`open`](Self::open), of a text: relative paths start at `base_dir`, errors name `file`.
@@ -124,7 +134,7 @@ impl Registry {
         file: &str,
     ) -> Result<Opened, ConfigError> {
         let root = yaml::parse(text, file)?;
-        open_storages(self, &root, base_dir.as_ref(), file).await
+        open_storages(self, &root, base_dir.as_ref(), file, Missing::Make).await
     }
 
     /// What the driver of that name makes of a `config:`.

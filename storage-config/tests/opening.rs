@@ -349,10 +349,85 @@ partition-storage: [{ name: a, driver: shelf, config: { storage-dir: ./data } }]
 
     scene.registry.open(&path).await.unwrap();
 
+    let base = dir.path().canonicalize().unwrap();
     assert_eq!(
         scene.open_places(),
-        [dir.path().join("data").display().to_string()]
+        [base.join("data").display().to_string()]
     );
+}
+
+#[tokio::test]
+async fn ways_to_one_directory_are_one_place() {
+    let scene = Scene::new();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("real/aside")).unwrap();
+    std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
+    let text = "
+queue-storage: { driver: shelf, config: { storage-dir: real/data } }
+partition-storage:
+  - { name: a, driver: shelf, config: { storage-dir: link/data } }
+  - { name: b, driver: shelf, config: { storage-dir: real/aside/../data } }
+";
+    let path = dir.path().join("queue.yaml");
+    std::fs::write(&path, text).unwrap();
+
+    let opened = scene.registry.open(&path).await.unwrap();
+
+    assert_eq!(scene.open_places().len(), 1, "{:?}", scene.open_places());
+    opened.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_place_that_is_not_there_is_not_made_for_who_only_looks() {
+    let scene = Scene::new();
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().canonicalize().unwrap();
+    let text = "
+queue-storage: { driver: shelf, config: { storage-dir: data } }
+partition-storage: [{ name: a, driver: shelf, config: { storage-dir: data } }]
+";
+    let path = base.join("queue.yaml");
+    std::fs::write(&path, text).unwrap();
+
+    for _ in 0..2 {
+        let refusal = scene.registry.open_existing(&path).await.unwrap_err();
+
+        let expected = format!(
+            "{}:2:26: there is nothing at {}; check its path, or use the storage once",
+            path.display(),
+            base.join("data").display()
+        );
+        assert_eq!(refusal.to_string(), expected);
+        assert!(scene.open_places().is_empty());
+        // In the second round there is a directory, and nothing in it.
+        std::fs::create_dir_all(base.join("data")).unwrap();
+    }
+    std::fs::write(base.join("data/shelf"), "").unwrap();
+    scene.registry.open_existing(&path).await.unwrap();
+    assert_eq!(scene.open_places().len(), 1);
+}
+
+#[tokio::test]
+async fn places_within_each_other_are_refused_before_anything_is_opened() {
+    for (one, other) in [("data", "data/inner"), ("data/in/ner", "data")] {
+        let scene = Scene::new();
+        let text = format!(
+            "
+queue-storage: {{ driver: shelf, config: {{ storage-dir: {one} }} }}
+partition-storage:
+  - {{ name: a, driver: shelf, config: {{ storage-dir: beside }} }}
+  - {{ name: b, driver: shelf, config: {{ storage-dir: {other} }} }}
+"
+        );
+
+        let refusal = scene.refusal_of(&text).await;
+
+        assert_eq!(
+            refusal,
+            "queue.yaml:5:24: its place and that of line 2 lie one within the other; name directories beside each other"
+        );
+        assert!(scene.open_places().is_empty());
+    }
 }
 
 /// What the examples show in comments.

@@ -51,6 +51,20 @@ fn a_sound_place_is_said_to_be_sound_with_what_was_checked() {
 }
 
 #[test]
+fn a_place_that_is_not_there_is_refused_and_not_made() {
+    let scene = Scene::of(ON_REDB);
+
+    let verified = verify(&scene, &[]);
+    let shown = Ran::of(&mut scene.spool(&["status", "--config", "queue.yaml", "--queue", "jobs"]));
+
+    for ran in [verified, shown] {
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.err.contains("there is nothing at "), "{ran:?}");
+        assert!(!scene.path("data").exists(), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_row_that_is_missing_is_found() {
     let scene = furnished();
     let database = Database::open(scene.path(FILE)).unwrap();

@@ -171,7 +171,7 @@ impl Drained {
             short(left as f64),
             match driver.gives_space_back() {
                 true if left < peak / 10 => "",
-                true => ", more than a tenth, and waited no longer",
+                true => ", more than a tenth",
                 false => ": it never gives space back",
             }
         ));
