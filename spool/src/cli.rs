@@ -72,8 +72,8 @@ pub enum Command {
     },
     /// Check what the storages hold against itself: items, indexes, counters, checksums
     ///
-    /// Every storage of the configuration is opened, which makes those that are not there, and checked whole; nothing is
-    /// repaired. Each finding is one line. No other process may have the storages open.
+    /// Every storage of the configuration is opened, which has to be there, and checked whole; nothing is repaired. Each
+    /// finding is one line. No other process may have the storages open.
     ///
     /// The exit code is 0 where every storage that can be checked is sound, and 4 where something is found. Memory has no
     /// stored bytes that could be checked, and says so.

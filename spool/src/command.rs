@@ -356,10 +356,11 @@ mod tests {
         let path = lifeline.path.display();
         let command = format!("trap '' TERM; exec > {path}; sleep 1000 & sleep 1000");
 
-        let limit = Duration::from_millis(300);
+        // The shell is to be as far as its lifeline by then, on a busy machine too.
+        let limit = Duration::from_secs(5);
         let (ran, held) = tokio::join!(run(&command, b"", limit), lifeline.held());
 
-        assert_eq!(ran.note(), "killed: it took longer than 300ms");
+        assert_eq!(ran.note(), "killed: it took longer than 5s");
         wait_for_end(held);
     }
 

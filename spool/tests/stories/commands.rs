@@ -1,6 +1,7 @@
 use std::process::Stdio;
 
 use crate::gate::Gate;
+use crate::runs::frugal;
 use crate::scene::{Ran, Scene};
 
 #[test]
@@ -68,9 +69,9 @@ fn a_command_that_never_ends_outlives_its_lease_and_not_its_timeout() {
     let args = [
         "--json",
         "--lease",
-        "500ms",
+        "5s",
         "--timeout",
-        "2s",
+        "6s",
         "--max-attempts",
         "1",
         "--exec",
@@ -85,7 +86,7 @@ fn a_command_that_never_ends_outlives_its_lease_and_not_its_timeout() {
         ["begun"],
         "nobody else was given the item meanwhile"
     );
-    assert!(ran.err.contains("longer than 2s"), "{}", ran.err);
+    assert!(ran.err.contains("longer than 6s"), "{}", ran.err);
 }
 
 #[test]
@@ -165,7 +166,7 @@ fn a_gigabyte_of_output_passes_through_bounded_memory() {
     command
         .args(["-c", script, env!("CARGO_BIN_EXE_spool")])
         .current_dir(scene.path("."));
-    command.stdin(Stdio::null());
+    frugal(&mut command).stdin(Stdio::null());
 
     let ran = Ran::of(&mut command);
 

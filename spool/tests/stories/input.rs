@@ -1,6 +1,7 @@
 use std::io::{Seek, SeekFrom, Write};
 use std::process::Stdio;
 
+use crate::runs::frugal;
 use crate::scene::{Ran, Scene};
 
 #[test]
@@ -101,7 +102,7 @@ fn a_line_without_end_takes_no_memory() {
     command
         .args(["-c", script, env!("CARGO_BIN_EXE_spool")])
         .current_dir(scene.path("."));
-    command.stdin(Stdio::null());
+    frugal(&mut command).stdin(Stdio::null());
 
     let ran = Ran::of(&mut command);
 
@@ -124,8 +125,8 @@ fn a_file_larger_than_memory_goes_through_a_slow_command() {
     let mut command = std::process::Command::new("sh");
     command
         .args(["-c", script, env!("CARGO_BIN_EXE_spool")])
-        .current_dir(scene.path("."))
-        .stdin(Stdio::null());
+        .current_dir(scene.path("."));
+    frugal(&mut command).stdin(Stdio::null());
 
     let ran = Ran::of(&mut command);
 

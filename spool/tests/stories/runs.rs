@@ -82,3 +82,11 @@ impl Ran {
         lines
     }
 }
+
+/// With as many threads, and as much address space for each, as on a machine of two processors: for what is run within a limit of
+/// address space.
+pub(crate) fn frugal(command: &mut Command) -> &mut Command {
+    command
+        .env("TOKIO_WORKER_THREADS", "2")
+        .env("MALLOC_ARENA_MAX", "2")
+}
