@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Once};
@@ -171,6 +171,8 @@ pub(crate) fn command(case: &str) -> String {
 }
 
 /// The command that runs this process with other arguments: cargo's, where cargo runs it, else that of the binary itself.
+///
+/// It names the manifest and not the package, which the workspace of the reader's directory may not have.
 pub(crate) fn invocation(arguments: &str) -> String {
     let binary = std::env::current_exe().unwrap_or_default();
     let target = binary.file_stem().and_then(|stem| {
@@ -178,11 +180,34 @@ pub(crate) fn invocation(arguments: &str) -> String {
         let (target, _) = stem.to_str()?.rsplit_once('-')?;
         Some(target.to_owned())
     });
-    match (std::env::var("CARGO_PKG_NAME"), target) {
+    match (std::env::var("CARGO_MANIFEST_DIR"), target) {
         (Ok(package), Some(target)) => {
-            format!("cargo test -p {package} --test {target} -- {arguments}")
+            let manifest = quoted(&Path::new(&package).join("Cargo.toml"));
+            let profile = profile_of(&binary);
+            format!("cargo test{profile} --manifest-path {manifest} --test {target} -- {arguments}")
         }
-        _ => format!("{} {arguments}", binary.display()),
+        _ => format!("{} {arguments}", quoted(&binary)),
+    }
+}
+
+/// A path as one word of a shell.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    if text.bytes().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What cargo must be told to build a binary as this one was built; nothing where it is cargo's default.
+fn profile_of(binary: &Path) -> String {
+    let deps = binary.parent().filter(|deps| deps.ends_with("deps"));
+    let profile = deps.and_then(|deps| deps.parent()?.file_name()?.to_str());
+    match profile {
+        None | Some("debug") => String::new(),
+        Some("release") => " --release".to_owned(),
+        Some(other) => format!(" --profile {other}"),
     }
 }
 
@@ -416,6 +441,19 @@ mod tests {
     }
 
     #[test]
+    fn a_command_builds_what_ran_and_has_paths_of_one_word() {
+        let profile = |binary| profile_of(Path::new(binary));
+        assert_eq!(profile("/target/debug/deps/suite-0f"), "");
+        assert_eq!(profile("/target/release/deps/suite-0f"), " --release");
+        assert_eq!(profile("/target/fat/deps/suite-0f"), " --profile fat");
+        assert_eq!(profile("/bin/suite"), "");
+
+        let word = |path| quoted(Path::new(path));
+        assert_eq!(word("/my/own-driver_1.0"), "/my/own-driver_1.0");
+        assert_eq!(word("/my own/it's"), r"'/my own/it'\''s'");
+    }
+
+    #[test]
     fn a_case_that_breaks_says_why_and_what_it_did() {
         let found = attempt(&harness(), &BREAKS, Effort::default());
 
@@ -442,7 +480,8 @@ mod tests {
     #[test]
     fn a_case_that_hangs_is_ended_with_its_operations() {
         let effort = Effort {
-            patience: Duration::from_secs(1),
+            // Long enough for the first call, whatever else runs.
+            patience: Duration::from_secs(5),
             ..Effort::default()
         };
 

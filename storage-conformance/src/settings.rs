@@ -160,13 +160,21 @@ pub(crate) fn check() -> Result<(), String> {
 
 /// Every setting with its value in this process, and the seeds that are run alone.
 pub(crate) fn in_force() -> Vec<(String, u64)> {
-    let values = SETTINGS
-        .iter()
-        .map(|one| (one.variable.to_owned(), one.value()));
     let seeds = ONLY_SEEDS
         .iter()
         .filter_map(|one| Some((one.variable.to_owned(), one.value()?)));
-    values.chain(seeds).collect()
+    numbers().chain(seeds).collect()
+}
+
+/// Every setting with its value in this process, without the seeds that are run alone.
+pub(crate) fn numbers() -> impl Iterator<Item = (String, u64)> {
+    let all = SETTINGS.iter();
+    all.map(|one| (one.variable.to_owned(), one.value()))
+}
+
+/// The variables of the seeds that are run alone.
+pub(crate) fn only_seeds() -> impl Iterator<Item = &'static str> {
+    ONLY_SEEDS.iter().map(|one| one.variable)
 }
 
 /// Whether a run with that variable is less than the suite: it ran one seed alone.

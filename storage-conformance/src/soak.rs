@@ -16,6 +16,8 @@ use crate::case::Case;
 use crate::cases;
 use crate::harness::Harness;
 use crate::record::{CaseRecord, RecordDirectory, Verdict};
+use crate::run::{invocation, quoted};
+use crate::settings;
 
 const HELP: &str = "\
 usage: soak [--minutes N | --rounds N] [--seed S] [--kinds A,B]
@@ -126,7 +128,11 @@ const PROGRESS_MICROS: i64 = 5_000_000;
 struct Finding {
     driver: String,
     case: String,
+    /// What that round alone had in its environment.
     environment: Environment,
+    /// What every round had: the numbers that were in force.
+    #[serde(default)]
+    settings: Environment,
     /// What the case said, for readers.
     told: String,
 }
@@ -244,6 +250,8 @@ impl Soak {
         let mut kinds = self.kinds(harness, options.kinds.as_deref());
         let began = SystemClock.now().as_micros();
         let (mut told_at, mut done) = (began, BTreeMap::new());
+        let settings = settings::numbers().map(|(name, value)| (name, value.to_string()));
+        let settings: Environment = settings.collect();
         let mut seed = options.seed;
         let mut rounds = 0;
         while rounds < options.rounds && !kinds.is_empty() {
@@ -253,6 +261,7 @@ impl Soak {
                 driver: self.driver.clone(),
                 case: case.to_owned(),
                 environment: (kind.environment)(seed),
+                settings: settings.clone(),
                 told: String::new(),
             };
             match self.round(&finding)? {
@@ -328,13 +337,20 @@ impl Soak {
     }
 
     /// Runs the case in a process of its own, which leaves its record beside those of the last run.
+    ///
+    /// The environment of this process has no say: with a seed alone in it, every round would be the same one.
     fn round(&self, finding: &Finding) -> io::Result<Round> {
         let directory = self.records.path().join("soak");
         let records = RecordDirectory::at(directory.join(&self.driver));
         records.remove_case(&finding.case)?;
-        let ran = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        for seed in settings::only_seeds() {
+            command.env_remove(seed);
+        }
+        let ran = command
             .args(["--exact", &finding.case, "--nocapture"])
             .env("STORAGE_CONFORMANCE_DIR", &directory)
+            .envs(&finding.settings)
             .envs(&finding.environment)
             .stdin(Stdio::null())
             .output()?;
@@ -374,7 +390,7 @@ impl Soak {
             finding.case,
             finding.environment,
             path.display(),
-            crate::run::invocation(&format!("soak --replay {}", path.display()))
+            invocation(&format!("soak --replay {}", quoted(&path)))
         ));
         Ok(ExitCode::FAILURE)
     }

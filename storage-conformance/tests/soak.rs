@@ -38,6 +38,14 @@ fn main() -> ExitCode {
             found_and_repeated,
         ),
         Trial::test("nothing_is_found_in_a_sound_driver", nothing_found),
+        Trial::test(
+            "the_command_that_repeats_a_finding_runs_where_the_driver_is_a_stranger",
+            repeated_by_its_command,
+        ),
+        Trial::test(
+            "a_seed_alone_in_the_environment_is_none_of_a_round",
+            seed_alone_ignored,
+        ),
         Trial::test("wrong_arguments_are_told_from_findings", wrong_arguments),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -82,6 +90,82 @@ fn found_and_repeated() -> std::result::Result<(), Failed> {
     assert!(again.contains("found again at attempt 1"), "{again}");
     // It is about another driver.
     told(&soak("sound", records.path(), &["--replay", file])?, 2)?;
+    Ok(())
+}
+
+/// The crate of a driver that belongs to no workspace here. Its test says which arguments it was given.
+fn stranger(directory: &Path, target: &str) -> std::io::Result<()> {
+    let manifest = format!(
+        "[package]\nname = \"stranger\"\nedition = \"2024\"\n\n[workspace]\n\n\
+         [[test]]\nname = \"{target}\"\npath = \"told.rs\"\nharness = false\n"
+    );
+    let source = "fn main() { println!(\"{:?}\", std::env::args().skip(1).collect::<Vec<_>>()); }";
+    std::fs::create_dir_all(directory.join("src"))?;
+    std::fs::write(directory.join("src/lib.rs"), "")?;
+    std::fs::write(directory.join("told.rs"), source)?;
+    std::fs::write(directory.join("Cargo.toml"), manifest)
+}
+
+fn repeated_by_its_command() -> std::result::Result<(), Failed> {
+    let records = tempfile::tempdir()?;
+    let scratch = tempfile::tempdir()?;
+    let package = scratch.path().join("a stranger's");
+    let binary = std::env::current_exe()?;
+    let stem = binary.file_stem().and_then(|stem| stem.to_str());
+    let (target, _) = stem
+        .and_then(|stem| stem.rsplit_once('-'))
+        .ok_or("no hash")?;
+    stranger(&package, target)?;
+    let found = Command::new(&binary)
+        .args(["soak", "--rounds", "50", "--kinds", "model"])
+        .env(SUBJECT, "forgetful")
+        .env("STORAGE_CONFORMANCE_DIR", records.path())
+        // What cargo says to the test of a package.
+        .env("CARGO_PKG_NAME", "stranger")
+        .env("CARGO_MANIFEST_DIR", &package)
+        .output()?;
+    let found = told(&found, 1)?;
+    let of = |head: &str| found.lines().find_map(|line| line.strip_prefix(head));
+    let command = of("repeat it with: cargo ").ok_or_else(|| format!("no command: {found}"))?;
+    let file = of("replay file: ").ok_or_else(|| format!("no file: {found}"))?;
+
+    // From here, where cargo knows no such package.
+    let ran = Command::new("sh")
+        .args(["-c", &format!("\"$CARGO\" {command}")])
+        .env("CARGO", std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .env("CARGO_TARGET_DIR", scratch.path().join("target"))
+        .output()?;
+
+    let given = told(&ran, 0)?;
+    let expected = format!("{:?}", ["soak", "--replay", file]);
+    assert!(given.contains(&expected), "{command}: {given}");
+    Ok(())
+}
+
+fn seed_alone_ignored() -> std::result::Result<(), Failed> {
+    let records = tempfile::tempdir()?;
+    let alone = |arguments: &[&str]| {
+        Command::new(std::env::current_exe()?)
+            .arg("soak")
+            .args(arguments)
+            .env(SUBJECT, "forgetful")
+            .env("STORAGE_CONFORMANCE_DIR", records.path())
+            .env("STORAGE_MODEL_SEED", "7")
+            .env("STORAGE_CRASH_ROUNDS", "3")
+            .output()
+    };
+
+    let found = told(&alone(&["--rounds", "50", "--kinds", "model"])?, 1)?;
+
+    let record = records.path().join("forgetful/soak/forgetful/driver.json");
+    let record = std::fs::read_to_string(record)?;
+    assert!(!record.contains("STORAGE_MODEL_SEED"), "{record}");
+    let file = found
+        .lines()
+        .find_map(|line| line.strip_prefix("replay file: "));
+    let file = file.ok_or_else(|| format!("no file is named: {found}"))?;
+    let kept = std::fs::read_to_string(file)?;
+    assert!(kept.contains("\"STORAGE_CRASH_ROUNDS\": \"3\""), "{kept}");
     Ok(())
 }
 
