@@ -43,7 +43,8 @@ fn test_case(driver: &DriverReport, case: &CaseReport) -> TestCase {
     let (area, _) = case.id.split_once("::").unwrap_or((&case.id, ""));
     let mut told = TestCase::new(case.id.as_str(), status(case));
     told.set_classname(format!("{}.{area}", driver.name))
-        .add_property(("clauses", case.clauses.join(" ").as_str()));
+        .add_property(("clauses", case.clauses.join(" ").as_str()))
+        .add_property(("level", case.level.to_string().as_str()));
     told
 }
 
@@ -103,5 +104,7 @@ mod tests {
         );
         assert!(text.contains("left &lt; right &amp; "), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
+        let levels = text.matches(r#"<property name="level" value=""#).count();
+        assert_eq!(levels, 6, "one for each case: {text}");
     }
 }
