@@ -120,8 +120,11 @@ impl DriverReport {
 
 #[cfg(test)]
 mod tests {
+    use storage_api::Capability;
+
     use super::*;
     use crate::cases;
+    use crate::harness::Claims;
     use crate::report::CaseReport;
     use crate::report::tests::report_of;
 
@@ -183,6 +186,18 @@ mod tests {
         words.filter_map(|word| word.parse().ok()).collect()
     }
 
+    /// What a driver claims of which such a cell says what it does not.
+    fn claims_without(absent: &str) -> Claims {
+        let absent: Vec<_> = absent.split(", ").collect();
+        let all = Capability::ALL.into_iter();
+        let is_absent = |one: &Capability| absent.contains(&one.to_string().as_str());
+        all.filter(is_absent).fold(Claims::all(), |claims, one| {
+            claims.without(one, "the README says so")
+        })
+    }
+
+    /// All that can be known without a run. Which verdicts a run gives only a run says: the last step of `scripts/test`, after
+    /// all drivers, compares every cell.
     #[test]
     fn the_matrix_of_the_readme_is_that_of_this_suite() {
         let rows = shown_in_the_readme();
@@ -206,6 +221,15 @@ mod tests {
             if verdicts[column] == "**conformant**" {
                 assert_eq!(passed + numbers(&absent[column])[0], all, "{name}");
             }
+            // Others may find only when they run that they do not apply.
+            let claims = claims_without(&row(DOES_NOT_CLAIM)[column]);
+            let excluded = cases::all().into_iter();
+            let excluded = excluded.filter(|case| case.inapplicable(&claims).is_some());
+            let (excluded, shown) = (excluded.count(), numbers(&absent[column])[0]);
+            assert!(
+                excluded > 0 && excluded <= shown,
+                "{name}: its claims exclude {excluded} cases, and the README says {shown}"
+            );
             for (area, words) in AREAS {
                 let is_of_area =
                     |clause: &&&str| words.contains(&clause.split('-').next().unwrap());
