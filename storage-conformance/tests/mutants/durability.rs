@@ -18,7 +18,7 @@ pub(crate) fn mutants() -> Vec<Mutant> {
             ],
         ),
         edited(
-            "holders_are_lost_at_reopening",
+            "whoever_leased_is_forgotten_at_reopening",
             "Who holds a lease is kept in memory.",
             &[Operation::Open],
             |scene| {
@@ -31,7 +31,7 @@ pub(crate) fn mutants() -> Vec<Mutant> {
             &["open_close::a_closed_place_can_be_opened_again"],
         ),
         edited(
-            "configurations_are_lost_at_reopening",
+            "found_partitions_are_configured_anew",
             "A partition that is found again has the configuration of a new one.",
             &[Operation::Open],
             |scene| scene.partitions(|_, now| now.info.config = PartitionConfig::default()),
@@ -101,7 +101,7 @@ pub(crate) fn mutants() -> Vec<Mutant> {
             &["durability::uneven_partitions_are_kept_alike"],
         ),
         edited(
-            "extensions_are_lost_at_reopening",
+            "the_log_has_the_first_deadline",
             "An extension moves the deadline in memory, and the log still has the first.",
             &[Operation::Open],
             |scene| {

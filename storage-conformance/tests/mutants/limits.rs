@@ -352,12 +352,25 @@ fn room() -> Vec<Mutant> {
         ),
         refusing(
             "a_full_partition_refuses_to_lease",
-            "A partition that is full refuses every write.",
+            "Nothing is leased from a partition that is full.",
             |contents, call| {
                 let found = call.found(contents)?;
                 full(
                     call,
                     call.operation == Operation::Lease
+                        && is_beyond(found, found.items.len() as u64),
+                )
+            },
+            &["limits::a_full_partition_serves_everything_else"],
+        ),
+        refusing(
+            "a_full_partition_refuses_to_complete",
+            "Completing is a write, and a partition that is full refuses it: it stays full.",
+            |contents, call| {
+                let found = call.found(contents)?;
+                full(
+                    call,
+                    call.operation == Operation::Complete
                         && is_beyond(found, found.items.len() as u64),
                 )
             },

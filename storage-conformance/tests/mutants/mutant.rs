@@ -20,6 +20,8 @@ pub(crate) struct Mutant {
     pub(crate) caught_by: &'static [&'static str],
     /// Whether its cases end by the watchdog: a mutant that stands still breaks no assertion.
     pub(crate) is_hanging: bool,
+    /// Whether its cases need what not every machine has. Where they do not apply it is ignored, and says why.
+    pub(crate) is_for_some_machines: bool,
     harness: Arc<dyn Fn(Fired) -> Arc<dyn Harness> + Send + Sync>,
 }
 
@@ -36,6 +38,7 @@ impl Mutant {
             defect,
             caught_by,
             is_hanging: false,
+            is_for_some_machines: false,
             harness: Arc::new(move |fired| Arc::new(harness(fired))),
         }
     }
@@ -69,6 +72,12 @@ impl Mutant {
     /// The same, whose cases end by the watchdog.
     pub(crate) fn hanging(mut self) -> Self {
         self.is_hanging = true;
+        self
+    }
+
+    /// The same, whose cases need what not every machine has.
+    pub(crate) fn for_some_machines(mut self) -> Self {
+        self.is_for_some_machines = true;
         self
     }
 

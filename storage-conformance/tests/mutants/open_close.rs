@@ -1,11 +1,13 @@
 //! Wrong about opening and closing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use storage_api::*;
 use storage_conformance::reference::ReferenceHarness;
 use storage_model::Model;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::mutant::{Mutant, wrong};
 
@@ -79,6 +81,20 @@ pub(crate) fn mutants() -> Vec<Mutant> {
     ]
 }
 
+/// How long a call waits for another that it meets. In the cases named here one comes, however busy the machine is.
+const MEETS: Duration = Duration::from_secs(20);
+
+/// Until that came to be, or nobody comes.
+async fn met(is_met: impl Fn() -> bool) {
+    let meeting = async {
+        while !is_met() {
+            yield_now().await;
+        }
+    };
+    // What is wrong only where two meet is not wrong, then.
+    let _ = timeout(MEETS, meeting).await;
+}
+
 wrong! { SecondCloseHangs { is_closed: AtomicBool } StorageBackend [close] {
     async fn close(&self) -> Result<()> {
         if self.at.fired.fire_if(self.is_closed.swap(true, Ordering::Relaxed)) {
@@ -113,12 +129,7 @@ wrong! {
                 return Ok(());
             }
             // Until somebody who was told so has looked.
-            for _ in 0..3_000_000 {
-                if self.is_seen.load(Ordering::Relaxed) {
-                    break;
-                }
-                yield_now().await;
-            }
+            met(|| self.is_seen.load(Ordering::Relaxed)).await;
             self.inner.close().await
         }
     }
@@ -199,12 +210,7 @@ wrong! {
         async fn close(&self) -> Result<()> {
             self.is_closing.store(true, Ordering::Relaxed);
             // Until somebody was told so.
-            for _ in 0..3_000_000 {
-                if self.at.fired.times() > 0 {
-                    break;
-                }
-                yield_now().await;
-            }
+            met(|| self.at.fired.times() > 0).await;
             self.inner.close().await
         }
     }
@@ -223,12 +229,7 @@ wrong! {
         }
         async fn complete(&self, partition: &PartitionId, receipts: Receipts) -> Result<Vec<CompleteOutcome>> {
             // Until it meets a closing, if one comes.
-            for _ in 0..3_000_000 {
-                if self.is_closing.load(Ordering::Relaxed) {
-                    break;
-                }
-                yield_now().await;
-            }
+            met(|| self.is_closing.load(Ordering::Relaxed)).await;
             if self.at.fired.fire_if(self.is_closing.load(Ordering::Relaxed)) {
                 return Err(Error::new(ErrorKind::Internal, Operation::Complete, partition, "the file is gone"));
             }

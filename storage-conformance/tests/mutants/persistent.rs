@@ -76,7 +76,9 @@ pub(crate) fn mutants() -> Vec<Mutant> {
             "Writes are said to survive a loss of power, and are never synced.",
             Defect::SyncsNothing,
             &["durability::a_loss_of_power_loses_nothing_acknowledged"],
-        ),
+        )
+        // A C compiler, and a volume that knows when a file was made.
+        .for_some_machines(),
         journal(
             "what_cannot_be_read_is_made_anew",
             "A damaged place passes for an orphan, is removed, and begins again (NATS, issue 7556).",

@@ -516,6 +516,22 @@ fn due_times() -> Vec<Mutant> {
             ],
         ),
         Mutant::new(
+            "what_died_at_work_is_due",
+            "An item that is retried as dead leaves its lease in the index of deadlines.",
+            LeaksOfTheRejected::wrap,
+            &["time::earliest_due_time_follows_retries_and_revival"],
+        ),
+        Mutant::new(
+            "what_time_has_killed_is_due",
+            "What maintain finds dead stays in the index of due times.",
+            LeaksOfTheExpired::wrap,
+            &[
+                "finish::revived_item_never_expires",
+                "restore::a_restored_item_that_was_revived_does_not_expire",
+                "time::report_tells_what_became_of_everything",
+            ],
+        ),
+        Mutant::new(
             "the_first_deadline_stays_due",
             "An extension leaves the first deadline in the index.",
             LeaksFirstDeadline::wrap,

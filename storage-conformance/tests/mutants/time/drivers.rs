@@ -285,6 +285,15 @@ impl Leaked {
         leaked.extend(items.into_iter().map(|at| (id.clone(), at)));
     }
 
+    /// What was due of each item that has died in between.
+    fn leak_dead(&self, id: &PartitionId, before: &Contents, after: &Contents) {
+        let items = |contents| find(contents, id).into_iter().flat_map(|one| &one.items);
+        let dead = items(after).filter(|item| item.state() == State::Dead);
+        let dead: Vec<_> = dead.map(|item| item.id).collect();
+        let died = items(before).filter(|item| dead.contains(&item.id));
+        self.leak(id, died.filter_map(ItemEntry::due_at));
+    }
+
     pub(super) fn min(&self, id: &PartitionId, sound: Option<Timestamp>) -> Option<Timestamp> {
         let leaked = self.0.lock().expect("nobody panics with it");
         let leaked = leaked
@@ -340,6 +349,40 @@ wrong! { LeaksDeadlines { leaked: Leaked }
             let gone = items.filter(|item| item.receipt().is_some_and(|receipt| receipts.contains(&receipt)));
             self.leaked.leak(partition, gone.filter_map(ItemEntry::due_at));
             self.inner.complete(partition, receipts).await
+        }
+    }
+}
+
+wrong! { LeaksOfTheRejected { leaked: Leaked }
+    PartitionStore [stats] {
+        async fn stats(&self, id: &PartitionId) -> Result<PartitionStats> {
+            let mut stats = self.inner.stats(id).await?;
+            let told = self.leaked.min(id, stats.next_due);
+            self.at.fired.fire_if(told != stats.next_due);
+            stats.next_due = told;
+            Ok(stats)
+        }
+    }
+    ItemStore [retry] {
+        async fn retry(&self, partition: &PartitionId, now: Timestamp, retries: Retries) -> Result<Vec<RetryOutcome>> {
+            let before = self.inner.contents();
+            let told = self.inner.retry(partition, now, retries).await;
+            self.leaked.leak_dead(partition, &before, &self.inner.contents());
+            told
+        }
+    }
+}
+
+wrong! { LeaksOfTheExpired { leaked: Leaked }
+    PartitionStore [maintain] {
+        async fn maintain(&self, id: &PartitionId, now: Timestamp, items_max: Count) -> Result<Maintained> {
+            let before = self.inner.contents();
+            let mut done = self.inner.maintain(id, now, items_max).await?;
+            self.leaked.leak_dead(id, &before, &self.inner.contents());
+            let told = self.leaked.min(id, done.next_due);
+            self.at.fired.fire_if(told != done.next_due);
+            done.next_due = told;
+            Ok(done)
         }
     }
 }
