@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::case::Case;
 use crate::cases;
 use crate::crash;
 use crate::harness::Harness;
@@ -37,6 +38,9 @@ impl Default for Effort {
     }
 }
 
+/// What stands for the name of a case where there is none.
+const NEVER_SYNCED: &str = "what_was_never_synced";
+
 /// What a case found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
@@ -59,12 +63,25 @@ pub fn run_case(harness: &Arc<dyn Harness>, id: &str, effort: Effort) -> Proof {
         return Proof::Inapplicable(reason);
     }
     run::keep_panics_of_cases_for_the_record();
-    match run::attempt(harness, &case, effort) {
+    proof_of(run::attempt(harness, &case, effort))
+}
+
+fn proof_of(found: Found) -> Proof {
+    match found {
         Found::Kept => Proof::Kept,
         Found::Inapplicable(reason) => Proof::Inapplicable(reason),
         Found::Broken { reason, .. } => Proof::Broken(reason),
         Found::Hung { reason, .. } => Proof::Hung(reason),
     }
+}
+
+/// Loses the power under a driver that neither promises to survive that nor can sync. It may lose what it likes; what it shows
+/// is the state behind some step that was done, or it says `Corrupted`. No case of the suite asks that.
+pub fn lose_what_was_never_synced(harness: &Arc<dyn Harness>, effort: Effort) -> Proof {
+    let own = Case::new(NEVER_SYNCED, &["DUR-1"], |env| {
+        Box::pin(crash::lose_what_was_never_synced(env))
+    });
+    proof_of(run::attempt(harness, &own.long(), effort))
 }
 
 /// The whole life of a process that a case started on such a harness; `None` where this process is none.

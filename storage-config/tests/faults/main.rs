@@ -38,6 +38,8 @@ fn main() -> ExitCode {
             trials.extend(stories.iter().map(|story| trial(driver, *story)));
         }
         trials.extend(power::trials(driver));
+        trials.extend(power::unsynced(driver));
+        trials.extend(power::command(driver));
         trials.push(syncs::trial(driver));
         for story in disks::ALL {
             trials.push(trial(driver, *story).with_ignored_flag(!mounts));

@@ -13,6 +13,7 @@
 //! | `story` | what the parent makes of it |
 //! | `rounds` | when it kills, and how often |
 //! | `power`, `power.c` | what is left when the power is lost |
+//! | `unpromised` | whether it is true, where nothing was promised |
 
 mod child;
 mod power;
@@ -22,9 +23,11 @@ mod script;
 mod sight;
 mod steps;
 mod story;
+mod unpromised;
 
 pub(crate) use self::child::{open_elsewhere, run_as_child};
 pub(crate) use self::rounds::{Moments, lose_power, run};
 pub(crate) use self::sight::Sight;
 pub(crate) use self::steps::Steps;
 pub(crate) use self::story::Story;
+pub(crate) use self::unpromised::lose_what_was_never_synced;

@@ -114,7 +114,7 @@ async fn lose_power_of_story(env: &Env, seed: u64, loss: Loss) {
 }
 
 /// The layer that knows what was synced; without it the case does not apply.
-async fn synced(env: &Env) -> Synced {
+pub(super) async fn synced(env: &Env) -> Synced {
     let Some(directory) = env.place().vandal().and_then(Vandal::directory) else {
         env.inapplicable("the harness names no directory that holds all that the place stores");
     };
