@@ -103,7 +103,9 @@ impl MemoryBackend {
 
     /// Gives back all memory that is kept to be used again, and compacts every segment that is less than half full.
     ///
-    /// It looks at each sparse segment of each partition, and holds the partition meanwhile.
+    /// It looks at each sparse segment of each partition, and holds the partition meanwhile. Where nothing comes or goes for
+    /// a second, [`maintain`](storage_api::PartitionStore::maintain) does the same for its partition, a bounded piece with each
+    /// call. What is given back is the allocator's; whether the system gets it depends on that.
     ///
     /// ```
     /// storage_memory::MemoryBackend::new().trim()?;

@@ -1,6 +1,10 @@
 //! How much memory the engine takes, measured at the allocator. One test at a time may count: they share a lock.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests, and a figure for the documentation"
+)]
 
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,9 +14,9 @@ use std::time::Duration;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use storage_api::{
     Count, ItemBatch, ItemStore, LeaseRequest, LeasedBatch, NewItem, PartitionConfig, PartitionId,
-    PartitionStore, Receipts, StorageBackend, Timestamp,
+    PartitionStore, Receipts, Result, StorageBackend, Timestamp,
 };
-use storage_memory::MemoryBackend;
+use storage_memory::{MemoryBackend, MemoryConfig};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
@@ -48,8 +52,12 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::with(MemoryConfig::default())
+    }
+
+    fn with(config: MemoryConfig) -> Self {
         let before = live_bytes();
-        let backend = MemoryBackend::new();
+        let backend = MemoryBackend::open(config).unwrap();
         let home = PartitionId::new("q", 0).unwrap();
         done(backend.create_partition(&home, PartitionConfig::default())).unwrap();
         Self {
@@ -61,14 +69,19 @@ impl Place {
 
     /// Items of those lengths, a thousand to a batch.
     fn produce(&self, items: usize, len: impl Fn(usize) -> usize) {
+        self.try_produce(items, len).unwrap();
+    }
+
+    fn try_produce(&self, items: usize, len: impl Fn(usize) -> usize) -> Result<()> {
         let payload = vec![7; 100_000];
         for first in (0..items).step_by(1000) {
             let mut batch = ItemBatch::new();
             for index in first..items.min(first + 1000) {
                 batch.push(NewItem::new(&payload[..len(index)])).unwrap();
             }
-            done(self.backend.produce(&self.home, batch.seal(NOW))).unwrap();
+            done(self.backend.produce(&self.home, batch.seal(NOW)))?;
         }
+        Ok(())
     }
 
     fn lease(&self, items: usize) -> LeasedBatch {
@@ -148,6 +161,39 @@ fn accounted_bytes_are_those_of_the_allocator() {
 }
 
 #[test]
+fn what_counts_against_a_limit_is_no_less_than_the_allocator_gave() {
+    let _alone = alone();
+    let limit = 64 << 20;
+    for (len, least) in [(100, 50), (1000, 80), (10_000, 90)] {
+        let place = Place::with(MemoryConfig::default().max_memory(limit));
+
+        while place.try_produce(len.min(100), |_| len).is_ok() {}
+
+        let (allocated, taken) = (place.taken(), place.backend.report().unwrap().taken);
+        let percent = allocated * 100 / limit;
+        println!(
+            "full of items of {len} bytes: {allocated} of {limit} bytes are allocated, {percent} %"
+        );
+        place.assert_accounted(&format!("full of items of {len} bytes"));
+        assert!(
+            allocated * 100 <= taken * 105 && taken <= limit,
+            "{taken} bytes count, {allocated} allocated"
+        );
+        assert!(percent >= least, "{allocated} bytes of {limit}");
+
+        // What was promised is there when each is leased by itself.
+        while !place.lease(1).is_empty() {}
+
+        let (allocated, taken) = (place.taken(), place.backend.report().unwrap().taken);
+        place.assert_accounted(&format!("leased one by one, of {len} bytes"));
+        assert!(
+            allocated * 100 <= taken * 105 && taken <= limit,
+            "{taken} bytes count, {allocated} allocated"
+        );
+    }
+}
+
+#[test]
 fn an_item_without_attributes_takes_at_most_64_bytes_beyond_its_payload() {
     let _alone = alone();
     let items = 1_000_000;
@@ -168,6 +214,19 @@ fn an_item_without_attributes_takes_at_most_64_bytes_beyond_its_payload() {
         leased <= 64,
         "{leased} bytes beyond the payload of a leased item"
     );
+
+    let items = 100_000;
+    let place = Place::new();
+    place.produce(items, |_| 100);
+    for _ in 0..items {
+        drop(place.lease(1));
+    }
+    let alone = place.taken() / items as u64 - 100;
+    println!(
+        "{ready} bytes beyond the payload when ready, {leased} when leased, {alone} one by one"
+    );
+    // A grant and a timer of its own.
+    assert!(alone <= 64 + 96, "{alone} bytes beyond the payload");
 }
 
 #[test]
