@@ -208,6 +208,8 @@ impl Killed {
     fn finished(&mut self) {
         let round = self.gates.len();
         self.gates.push(Gate::open(&self.scene, round));
+        // Whatever is begun all the same ends, and is told below.
+        self.gates[round].pass(2 * LINES);
         let ran = Ran::of(&mut self.run(round));
 
         self.log.catch_up();
