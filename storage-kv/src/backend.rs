@@ -108,7 +108,7 @@ impl<E: OrderedKv> KvBackend<E> {
             driver,
             version,
             durability,
-            place,
+            mut place,
             disk_reserve,
             is_inline,
         } = options;
@@ -141,7 +141,8 @@ impl<E: OrderedKv> KvBackend<E> {
         });
 
         let store = Store::new(engine, name.clone(), durability, space, is_inline);
-        let kernel = Kernel::open(store).map_err(|error| {
+        let is_made = place.as_ref().is_some_and(Place::is_made);
+        let kernel = Kernel::open(store, is_made).map_err(|error| {
             let kind = match error.kind() {
                 crate::engine::KvErrorKind::Corrupted => ErrorKind::Corrupted,
                 _ => ErrorKind::Unavailable,
@@ -149,6 +150,8 @@ impl<E: OrderedKv> KvBackend<E> {
             let reason = error.to_string();
             Error::new(kind, Operation::Open, Object::Place(name), reason).with_source(error)
         })?;
+        // The first row is on stable storage, and nobody was told anything yet.
+        place.as_mut().map_or(Ok(()), Place::note_made)?;
         let kernel = Arc::new(kernel);
         let held = Arc::new(Held::default());
         *held.place.lock() = place;

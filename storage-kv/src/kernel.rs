@@ -45,11 +45,11 @@ pub(crate) struct Kernel<E> {
 
 impl<E: OrderedKv> Kernel<E> {
     /// Reads what is there, and marks the place as being in use: from here on numbers go on at their ceilings if it is not
-    /// closed.
-    pub(crate) fn open(store: Store<E>) -> KvResult<Self> {
+    /// closed. Where nothing is there, `is_made` tells whether something was.
+    pub(crate) fn open(store: Store<E>, is_made: bool) -> KvResult<Self> {
         let key = keys::backend();
         let mut row = match store.get(Keyspace::Catalog, &key)? {
-            None if store.is_empty()? => BackendRow {
+            None if !is_made && store.is_empty()? => BackendRow {
                 is_clean: true,
                 ..BackendRow::default()
             },

@@ -1,7 +1,7 @@
 //! A place on disk: one directory, of one format, held by one process (clauses OPEN-1 and OPEN-2).
 //!
 //! ```text
-//! storage-place    the marker: who made the place, in which format
+//! storage-place    the marker: who made the place, in which format, and whether its engine was opened once
 //! lock             held while the place is open; says by which process
 //! ```
 //!
@@ -29,6 +29,10 @@ const LOCK: &str = "lock";
 /// The format of the rows that this version writes; it reads no other.
 const FORMAT: u32 = 1;
 
+/// The line of the marker from which on an engine that holds nothing has lost what it held. Whoever made the place before
+/// there was that line passes over it.
+const MADE: &str = "made";
+
 /// Larger than any marker.
 const MARKER_BYTES_MAX: u64 = 4096;
 /// With which every marker begins.
@@ -48,6 +52,8 @@ pub struct Place {
     path: PathBuf,
     /// Locked until this is dropped, or the process is killed.
     lock: File,
+    driver: String,
+    is_made: bool,
 }
 
 impl Place {
@@ -84,15 +90,58 @@ impl Place {
         let lock = hold_lock(&refusal, &path)?;
         // Whoever held the place a moment ago may have marked it.
         if !is_marked && !check_marker(&refusal, &path, driver)? {
-            let marked = write_marker(&path, driver);
+            let marked = write_marker(&path, driver, false);
             marked.map_err(|error| refusal.io("its marker cannot be written", error))?;
         }
-        Ok(Self { path, lock })
+        let is_made = says_made(&path);
+        let is_made = is_made.map_err(|error| refusal.io("its marker cannot be read", error))?;
+        Ok(Self {
+            path,
+            lock,
+            driver: driver.to_owned(),
+            is_made,
+        })
     }
 
     /// The directory, free of symbolic links.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether an engine was opened here once, whose first row is on stable storage since then: where there is none, it was
+    /// lost. Before that nothing was acknowledged, and what a crash has left of an engine may be made anew.
+    pub fn is_made(&self) -> bool {
+        self.is_made
+    }
+
+    /// `Corrupted` where the place was made and that file of its engine has gone: an engine would make another (clause
+    /// OPEN-3). To be called before it is opened.
+    pub fn check_made(&self, file: &str) -> Result<()> {
+        let refusal = Refusal {
+            directory: &self.path,
+        };
+        let is_there = self.path.join(file).try_exists();
+        let is_there = is_there.map_err(|error| refusal.io("it cannot be looked at", error))?;
+        if is_there || !self.is_made {
+            return Ok(());
+        }
+        let reason = format!("its file {file} is missing; restore the place from a copy");
+        Err(refusal.error(ErrorKind::Corrupted, reason))
+    }
+
+    /// Notes that the engine is there: to be called when its first row is on stable storage, and before anything is
+    /// acknowledged.
+    pub(crate) fn note_made(&mut self) -> Result<()> {
+        if self.is_made {
+            return Ok(());
+        }
+        let refusal = Refusal {
+            directory: &self.path,
+        };
+        let marked = write_marker(&self.path, &self.driver, true);
+        marked.map_err(|error| refusal.io("its marker cannot be written", error))?;
+        self.is_made = true;
+        Ok(())
     }
 
     /// Waits, for some seconds at most, until nobody has a lock (`flock`) on a file of the engine; one that is not there has none.
@@ -331,9 +380,18 @@ fn wait_a_turn() {
     std::thread::sleep(ORPHAN_TURN);
 }
 
+/// Whether the marker, which was checked, says that the place was made.
+fn says_made(path: &Path) -> io::Result<bool> {
+    let text = fs::read_to_string(path.join(MARKER))?;
+    Ok(text.lines().any(|line| line == MADE))
+}
+
 /// Writes the marker whole or not at all.
-fn write_marker(path: &Path, driver: &str) -> io::Result<()> {
-    let body = format!("format {FORMAT}\ndriver {driver}");
+fn write_marker(path: &Path, driver: &str, is_made: bool) -> io::Result<()> {
+    let mut body = format!("format {FORMAT}\ndriver {driver}");
+    if is_made {
+        body = format!("{body}\n{MADE}");
+    }
     let new = path.join(MARKER_NEW);
     // What a crash has left of one is of no use, and whatever else it is, nothing is written through it.
     match fs::remove_file(&new) {

@@ -6,7 +6,7 @@ use storage_api::{Error, ErrorKind, Object, Operation, Result, forward_backend};
 use storage_kv::{Faults, KvBackend, KvOptions, Overlay, Place, open_aside, refused_opening};
 
 use crate::config::RedbConfig;
-use crate::engine::RedbEngine;
+use crate::engine::{FILE, RedbEngine};
 
 /// Under which the driver is chosen, and which its places are marked with.
 const DRIVER: &str = "redb";
@@ -36,6 +36,7 @@ impl RedbBackend {
 
     fn open_here(config: &RedbConfig, faults: &Faults) -> Result<Self> {
         let place = Place::hold(config.storage_dir(), DRIVER)?;
+        place.check_made(FILE)?;
         // redb panics on some damage.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             RedbEngine::open(place.path(), config.get_cache_bytes(), faults)

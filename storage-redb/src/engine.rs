@@ -22,7 +22,7 @@ use storage_kv::{
 use crate::error::{translate, translate_io};
 use crate::file::{Disk as _, FaultyFile, SteadyFile, Tripwire};
 
-const FILE: &str = "queue.redb";
+pub(crate) const FILE: &str = "queue.redb";
 /// A file that is not whole yet.
 const FILE_NEW: &str = "queue.redb.new";
 

@@ -4,7 +4,7 @@ use storage_api::{Error, ErrorKind, Object, Operation, Result, forward_backend};
 use storage_kv::{Faults, KvBackend, KvOptions, Place, open_aside, refused_opening};
 
 use crate::config::RocksConfig;
-use crate::engine::RocksEngine;
+use crate::engine::{CURRENT, RocksEngine};
 
 /// Under which the driver is chosen, and which its places are marked with.
 const DRIVER: &str = "rocks";
@@ -39,6 +39,8 @@ impl RocksBackend {
             return Err(Error::new(kind, Operation::Open, place, reason));
         }
         let place = Place::hold(config.storage_dir(), DRIVER)?;
+        // Without it RocksDB makes another database, and removes what it does not know.
+        place.check_made(CURRENT)?;
         let opened = RocksEngine::open(place.path(), config, faults);
         let engine = opened.map_err(|error| refused_opening(place.path(), error))?;
         let version = env!("CARGO_PKG_VERSION");

@@ -24,6 +24,8 @@ use crate::run::{Run, Runs};
 use crate::space::{self, Hidden};
 
 const DIRECTORY: &str = "queue.rocks";
+/// The file that names the list of tables: what RocksDB knows a database by.
+pub(crate) const CURRENT: &str = "queue.rocks/CURRENT";
 
 /// A memtable becomes a table at this part of what all of them together may take: most rows are in two keyspaces, of which
 /// each has one that is filled and one that is written.

@@ -6,7 +6,7 @@ use storage_api::{Durability, Error, ErrorKind, Object, Operation, Result, forwa
 use storage_kv::{Faults, KvBackend, KvOptions, Overlay, Place, open_aside, refused_opening};
 
 use crate::config::SledConfig;
-use crate::engine::SledEngine;
+use crate::engine::{FILE, SledEngine};
 
 /// Under which the driver is chosen, and which its places are marked with.
 const DRIVER: &str = "sled";
@@ -52,6 +52,7 @@ impl SledBackend {
             return refused(ErrorKind::Unsupported, reason.to_owned());
         }
         let place = Place::hold(config.storage_dir(), DRIVER)?;
+        place.check_made(FILE)?;
         place.await_unlocked(&SledEngine::lock_of(place.path()));
         // sled panics on some damage.
         let opened = catch_unwind(AssertUnwindSafe(|| {

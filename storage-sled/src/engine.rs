@@ -21,6 +21,8 @@ use crate::error::{translate, translate_io};
 const DIRECTORY: &str = "queue.sled";
 /// The file that sled locks, and keeps almost everything in.
 const LOG: &str = "db";
+/// The same within the place.
+pub(crate) const FILE: &str = "queue.sled/db";
 /// Where sled keeps values that are too large for its log.
 const BLOBS: &str = "blobs";
 /// How the name of a snapshot ends while it is written.

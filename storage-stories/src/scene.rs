@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use storage_api::{
@@ -138,6 +139,35 @@ pub async fn furnish_and_close<D: StoredDriver>(directory: &Path) -> String {
 pub async fn assert_verified(backend: &impl StorageBackend) {
     let found = backend.verify().unwrap().verify().await.unwrap();
     assert_eq!(found, Vec::<String>::new());
+}
+
+/// Marks a place with that text, as a driver would.
+pub fn write_marker(directory: &Path, body: &str) -> io::Result<()> {
+    let marker = format!("{body}\ncrc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
+    fs::write(directory.join("storage-place"), marker)
+}
+
+/// Marks a place as one that is being made, or that was made before there was a mark for that.
+pub fn unmake<D: StoredDriver>(directory: &Path) {
+    write_marker(directory, &format!("format 1\ndriver {}", D::NAME)).unwrap();
+}
+
+/// The files to which the engine of a place appends.
+pub fn data_files<D: StoredDriver>(directory: &Path) -> Vec<PathBuf> {
+    let mut directories = vec![directory.to_owned()];
+    let mut files = Vec::new();
+    while let Some(some) = directories.pop() {
+        for entry in fs::read_dir(some).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => directories.push(path),
+                false if D::is_data(path.strip_prefix(directory).unwrap()) => files.push(path),
+                false => {}
+            }
+        }
+    }
+    files.sort();
+    files
 }
 
 /// Copies a place, open or closed: without its locks, which are about who holds it, and without what RocksDB tells about itself.

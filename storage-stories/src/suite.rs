@@ -1,6 +1,5 @@
 //! The harness of the suite.
 
-use std::fs;
 use std::io;
 use std::marker::PhantomData;
 use std::path::Path;
@@ -13,6 +12,7 @@ use storage_conformance::{
 use storage_kv::Faults;
 
 use crate::driver::{Opening, StoredDriver};
+use crate::scene::write_marker;
 
 /// The harness of that driver, of the version `env!("CARGO_PKG_VERSION")` of its crate.
 pub fn suite<D: StoredDriver>(version: &'static str) -> impl Harness {
@@ -73,7 +73,5 @@ impl<D: StoredDriver> DirectoryDriver for Suite<D> {
 
 /// Marks the place as written by a newer format.
 fn renew_format<D: StoredDriver>(directory: &Path) -> io::Result<()> {
-    let body = format!("format 4294967295\ndriver {}", D::NAME);
-    let marker = format!("{body}\ncrc32c {:08x}\n", crc32c::crc32c(body.as_bytes()));
-    fs::write(directory.join("storage-place"), marker)
+    write_marker(directory, &format!("format 4294967295\ndriver {}", D::NAME))
 }

@@ -1,7 +1,7 @@
 use std::fs;
 
 use storage_api::{ErrorKind, PartitionConfig, PartitionStore, StorageBackend};
-use storage_stories::scene::{home, open, refusal};
+use storage_stories::scene::{home, open, refusal, unmake};
 
 use crate::driver::Redb;
 
@@ -14,6 +14,7 @@ async fn a_crash_while_the_file_was_made_is_no_harm() {
     let (file, new) = ("queue.redb", "queue.redb.new");
     let half = fs::read(scratch.path().join(file)).unwrap();
     fs::remove_file(scratch.path().join(file)).unwrap();
+    unmake::<Redb>(scratch.path());
     fs::write(scratch.path().join(new), &half[..half.len() / 2]).unwrap();
 
     let backend = open::<Redb>(scratch.path()).await;
