@@ -62,6 +62,10 @@ pub fn refused_opening(place: &Path, error: KvError) -> Error {
     {
         reason = format!("{reason}; {advice}, then open it again");
     }
+    // Engines tell what is damaged, and not what to do.
+    if kind == ErrorKind::Corrupted && !reason.contains("from a copy") {
+        reason = format!("{reason}; restore the place from a copy");
+    }
     let place = Object::Place(place.display().to_string());
     Error::new(kind, Operation::Open, place, reason)
         .with_retry_hint(hint)

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use rocksdb::{
@@ -19,6 +20,7 @@ use storage_kv::{
 
 use crate::config::RocksConfig;
 use crate::error::{translate, translate_io, translate_opening};
+use crate::first_log::{check_first_log, forget_first_log, note_first_log};
 use crate::log::{check_logs, logs};
 use crate::run::{Run, Runs};
 use crate::space::{self, Hidden};
@@ -66,6 +68,8 @@ pub(crate) struct Opened {
     write_options: WriteOptions,
     pub(crate) hidden: Hidden,
     runs: Runs,
+    /// Whether the first log is noted.
+    is_noted: AtomicBool,
 }
 
 impl std::fmt::Debug for Opened {
@@ -102,6 +106,8 @@ impl RocksEngine {
         make_directory(place, &directory)
             .map_err(|error| translate_io("making the directory", error))?;
         check_logs(&directory)?;
+        check_first_log(&directory)?;
+        forget_first_log(&directory).map_err(|error| translate_io("opening its logs", error))?;
         let cache = Cache::new_lru_cache(config.get_cache_bytes());
         let families = Keyspace::ALL.map(|space| {
             ColumnFamilyDescriptor::new(space.name(), family_options(space, config, &cache))
@@ -111,6 +117,7 @@ impl RocksEngine {
         let opened = Opened {
             hidden: Hidden::default(),
             runs: Runs::default(),
+            is_noted: AtomicBool::new(false),
             write_options: WriteOptions::default(),
             database: database.map_err(translate_opening)?,
         };
@@ -310,7 +317,13 @@ impl OrderedKv for RocksEngine {
     fn sync(&self) -> KvResult<()> {
         self.with(|opened| {
             self.faults.check_sync()?;
-            opened.database.flush_wal(true).map_err(translate)
+            opened.database.flush_wal(true).map_err(translate)?;
+            if !opened.is_noted.load(Ordering::Relaxed) {
+                let noted = note_first_log(&self.directory());
+                let is_noted = noted.map_err(|error| translate_io("noting its logs", error))?;
+                opened.is_noted.store(is_noted, Ordering::Relaxed);
+            }
+            Ok(())
         })
     }
 

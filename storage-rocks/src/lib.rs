@@ -24,7 +24,8 @@
 //!   is the same; nobody asks for a sync but for the ceilings of numbers.
 //! - A place that was closed is sealed: whatever changes a file of it is told at the next opening, by checksums for the first
 //!   16 MiB and by lengths behind them, where the blocks of tables have checksums of their own. In the logs of a process that
-//!   was killed, or of a machine that lost power, an end that was cut off is dropped, and damage before the end is refused.
+//!   was killed, or of a machine that lost power, an end that was cut off is dropped, and damage before the end is refused; so
+//!   are logs of which nothing is left that the opening wrote. An end that somebody else cut off looks as one that a crash did.
 //! - Memory is bounded by the settings: memtables, at whose bound writers wait, and one cache for blocks, indexes and filters. What an open table needs comes on top, and so many may be open as is set.
 //! - The logs are bounded too: tables are written in time. An opening after a crash reads what is in them; closing writes it
 //!   into tables.
@@ -36,6 +37,7 @@ mod backend;
 mod config;
 mod engine;
 mod error;
+mod first_log;
 mod log;
 mod run;
 mod space;

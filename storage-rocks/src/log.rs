@@ -27,16 +27,26 @@ pub(crate) fn logs(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut logs = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        let number = path
-            .file_stem()
-            .and_then(|stem| stem.to_str()?.parse().ok());
-        if let (Some(number), true) = (number, path.extension().is_some_and(|it| it == "log")) {
-            let number: u64 = number;
+        if let Some(number) = number_of(&path) {
             logs.push((number, path));
         }
     }
     logs.sort();
     Ok(logs.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The number of a log; `None` for any other file.
+pub(crate) fn number_of(path: &Path) -> Option<u64> {
+    path.extension().filter(|extension| *extension == "log")?;
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
+/// Whether a log begins with a whole record.
+pub(crate) fn begins_whole(log: &Path) -> io::Result<bool> {
+    let mut block = Vec::with_capacity(BLOCK_BYTES);
+    let log = fs::File::open(log)?;
+    log.take(BLOCK_BYTES as u64).read_to_end(&mut block)?;
+    Ok(record(&block).is_some())
 }
 
 /// Refuses logs of which one is damaged before its tail.
@@ -133,11 +143,11 @@ fn mask(crc: u32) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Records of a type that stands for itself, padded into blocks.
-    fn log_of(records: &[&[u8]]) -> Vec<u8> {
+    pub(crate) fn log_of(records: &[&[u8]]) -> Vec<u8> {
         const WHOLE: u8 = 1;
         let mut log: Vec<u8> = Vec::new();
         for body in records {
