@@ -18,6 +18,9 @@ pub(crate) const ROUND: &str = "ROUND";
 
 /// How often it is looked whether a run still lives while it writes nothing.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// So many looks in a row at a run that lives and writes nothing are enough: what it is waited for was lost. Five minutes,
+/// which no load takes from a run that has work to do.
+const LOOKS_MAX: u32 = 15_000;
 
 /// One line of a command.
 #[derive(Debug, Clone)]
@@ -57,10 +60,23 @@ impl Log {
 
     /// Returns when that holds of what was written, or when the run has ended: whether it holds.
     pub(crate) fn wait(&mut self, child: &mut Child, holds: impl Fn(&Self) -> bool) -> bool {
+        let mut looks = 0;
         while !holds(self) {
             match self.lines.recv_timeout(LOOK_AGAIN) {
-                Ok(line) => self.notes.push(note(&line)),
-                Err(RecvTimeoutError::Timeout) if child.try_wait().unwrap().is_none() => {}
+                Ok(line) => {
+                    self.notes.push(note(&line));
+                    looks = 0;
+                }
+                Err(RecvTimeoutError::Timeout) if child.try_wait().unwrap().is_none() => {
+                    looks += 1;
+                    if looks == LOOKS_MAX {
+                        child.kill().unwrap();
+                        panic!(
+                            "a run begins no more lines, and some are left: {:?}",
+                            self.notes
+                        );
+                    }
+                }
                 Err(_) => return false,
             }
         }
