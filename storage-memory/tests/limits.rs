@@ -598,7 +598,7 @@ fn filling_and_draining_changes_the_state_twice() {
 }
 
 #[test]
-fn sixteen_who_fill_and_then_drain_change_the_state_twice() {
+fn sixteen_who_fill_refill_and_drain_change_the_state_twice() {
     for turn in 1..=5 {
         let backend = backend(LIMIT, Overflow::Reject);
         for number in 1..16 {
@@ -608,7 +608,16 @@ fn sixteen_who_fill_and_then_drain_change_the_state_twice() {
         std::thread::scope(|scope| {
             for number in 0..16 {
                 let backend = &backend;
-                scope.spawn(move || while produce(backend, &home(number), 20, 100).is_ok() {});
+                scope.spawn(move || {
+                    while produce(backend, &home(number), 20, 100).is_ok() {}
+                    // A tenth goes and comes again: between the marks, so that it changes nothing.
+                    for _ in 0..5 {
+                        let items = done(backend.stats(&home(number))).unwrap().items();
+                        let receipts = lease(backend, &home(number), 1 + items as usize / 10);
+                        done(backend.complete(&home(number), receipts.receipts())).unwrap();
+                        while produce(backend, &home(number), 20, 100).is_ok() {}
+                    }
+                });
             }
         });
         let full = backend.report().unwrap();
