@@ -53,7 +53,8 @@ pub trait OrderedKv: Send + Sync + 'static {
     /// Returns when every batch written before is on stable storage.
     fn sync(&self) -> KvResult<()>;
 
-    /// The bytes that the engine takes on disk, or wherever it keeps its rows.
+    /// The bytes that the engine takes on disk, or wherever it keeps its rows. Of files these are the blocks that are given to
+    /// them, which are what others cannot have: a file may have more than its length, and one with holes has fewer.
     fn disk_bytes(&self) -> KvResult<u64>;
 
     /// What holds for the engine as long as it is open.
@@ -76,10 +77,12 @@ pub trait OrderedKv: Send + Sync + 'static {
 
     /// Gives space back to the system if there is much of it; called every few seconds from a thread that may block.
     ///
-    /// `is_idle` says that nothing was written for a while, so that nobody is kept waiting.
-    fn reclaim(&self, is_idle: bool) -> KvResult<()> {
+    /// `is_idle` says that nothing was written for a while, so that nobody is kept waiting. The answer is whether there is still
+    /// more than there should be, so that it is to be asked again even if nothing is written until then; where it is not, what
+    /// was given back has left the disk.
+    fn reclaim(&self, is_idle: bool) -> KvResult<bool> {
         let _ = is_idle;
-        Ok(())
+        Ok(false)
     }
 
     /// Lets go of every file. Nothing but `close` is called afterwards.

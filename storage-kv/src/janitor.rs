@@ -55,29 +55,59 @@ struct Rests {
     seen: u64,
     /// The batch up to which space was given back; `None`: whatever an earlier opening left behind was not.
     reclaimed: Option<u64>,
+    /// How many rests pass before it is asked again while nothing is written.
+    pause: u64,
+    /// How long the next such pause is.
+    pause_next: u64,
 }
 
 impl Rests {
+    /// Nothing was asked yet, and that batch was the last.
+    fn since(written: u64) -> Self {
+        Self {
+            seen: written,
+            reclaimed: None,
+            pause: 0,
+            pause_next: 0,
+        }
+    }
+
     /// After a rest: whether the engine is asked, and then whether nothing was written since the rest before.
     fn ask(&mut self, written: u64) -> Option<bool> {
-        let is_idle = written == self.seen;
-        self.seen = written;
-        (self.reclaimed != Some(written)).then_some(is_idle)
+        if written != self.seen {
+            *self = Self {
+                reclaimed: self.reclaimed,
+                ..Self::since(written)
+            };
+            return Some(false);
+        }
+        if self.reclaimed == Some(written) {
+            return None;
+        }
+        if self.pause > 0 {
+            self.pause -= 1;
+            return None;
+        }
+        Some(true)
     }
 
     /// The engine has given back what it could, while nothing was written.
     fn done(&mut self) {
         self.reclaimed = Some(self.seen);
     }
+
+    /// The engine was asked while nothing was written, and some is left. A disk that is full today may have room tomorrow, so
+    /// that it is never given up; but each time the pause is twice as long, so that what never works costs next to nothing.
+    fn in_vain(&mut self) {
+        self.pause = self.pause_next;
+        self.pause_next = self.pause_next.saturating_mul(2).saturating_add(1);
+    }
 }
 
 impl<E: OrderedKv> Kernel<E> {
     /// The life of the thread that does the chores. An engine that fails tells those who call it; here it is tried again.
     pub(crate) fn run_chores(&self) {
-        let mut rests = Rests {
-            seen: self.store.last_written(),
-            reclaimed: None,
-        };
+        let mut rests = Rests::since(self.store.last_written());
         loop {
             let is_rested = {
                 let mut state = self.janitor.state.lock();
@@ -93,13 +123,13 @@ impl<E: OrderedKv> Kernel<E> {
             };
             // What could not be collected is collected by the next opening.
             let _ = self.collect_garbage();
-            if is_rested
-                && let Some(is_idle) = rests.ask(self.store.last_written())
-                // Space that could not be given back is given back later.
-                && self.store.reclaim(is_idle).is_ok()
-                && is_idle
-            {
-                rests.done();
+            if is_rested && let Some(is_idle) = rests.ask(self.store.last_written()) {
+                // While something is written it is asked again anyhow.
+                match (self.store.reclaim(is_idle), is_idle) {
+                    (_, false) => {}
+                    (Ok(false), true) => rests.done(),
+                    (Ok(true) | Err(_), true) => rests.in_vain(),
+                }
             }
         }
     }
@@ -198,10 +228,7 @@ mod tests {
     #[test]
     fn an_engine_is_asked_until_it_has_given_back_while_nothing_was_written() {
         // What an earlier opening left behind counts, though nothing was written since.
-        let mut rests = Rests {
-            seen: 1,
-            reclaimed: None,
-        };
+        let mut rests = Rests::since(1);
         assert_eq!(rests.ask(1), Some(true));
         rests.done();
         assert_eq!(rests.ask(1), None);
@@ -209,9 +236,28 @@ mod tests {
         assert_eq!(rests.ask(5), Some(false));
         assert_eq!(rests.ask(9), Some(false));
         assert_eq!(rests.ask(9), Some(true));
-        // It failed, so it is asked again.
+        rests.in_vain();
         assert_eq!(rests.ask(9), Some(true));
         rests.done();
         assert_eq!(rests.ask(9), None);
+    }
+
+    #[test]
+    fn an_engine_that_gives_nothing_back_is_asked_less_and_less_until_something_is_written() {
+        let mut rests = Rests::since(1);
+        let asked = |rests: &mut Rests, written: u64| {
+            let mut asked = Vec::new();
+            for rest in 0..100 {
+                if rests.ask(written) == Some(true) {
+                    asked.push(rest);
+                    rests.in_vain();
+                }
+            }
+            asked
+        };
+
+        assert_eq!(asked(&mut rests, 1), [0, 1, 3, 7, 15, 31, 63]);
+        // The first rest after something was written finds nobody idle.
+        assert_eq!(asked(&mut rests, 2), [1, 2, 4, 8, 16, 32, 64]);
     }
 }

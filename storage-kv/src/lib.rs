@@ -85,7 +85,7 @@ pub use faults::{Faults, HeldSyncs};
 pub use keyspace::Keyspace;
 pub use opening::{open_aside, refused_opening};
 pub use overlay::Overlay;
-pub use place::{Place, free_bytes};
+pub use place::{Place, free_bytes, taken_bytes};
 pub use prove::prove;
 pub use seal::Seal;
 pub use sim::{SimDisk, SimKv};

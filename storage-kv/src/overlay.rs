@@ -196,7 +196,7 @@ impl<E: OrderedKv> OrderedKv for Overlay<E> {
         self.engine.abandon();
     }
 
-    fn reclaim(&self, is_idle: bool) -> KvResult<()> {
+    fn reclaim(&self, is_idle: bool) -> KvResult<bool> {
         self.engine.reclaim(is_idle)
     }
 

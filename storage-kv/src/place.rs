@@ -11,7 +11,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -177,6 +177,14 @@ impl Drop for Place {
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let found = rustix::fs::statvfs(path)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// The bytes of the blocks that a file has on its disk: more than its length where blocks were taken ahead of it, fewer where
+/// it has holes.
+pub fn taken_bytes(file: &fs::Metadata) -> u64 {
+    // What stat(2) counts in, whatever the size of the disk's own blocks.
+    const UNIT_BYTES: u64 = 512;
+    file.blocks() * UNIT_BYTES
 }
 
 struct Refusal<'a> {

@@ -64,7 +64,9 @@ pub fn prove<E: OrderedKv>(seed: u64, steps: usize, mut open: impl FnMut() -> E)
                 drop(engine);
                 engine = open();
             }
-            _ if dice.below(3) == 0 => engine.reclaim(dice.below(2) == 0).expect(&at),
+            _ if dice.below(3) == 0 => {
+                engine.reclaim(dice.below(2) == 0).expect(&at);
+            }
             _ => assert!(engine.disk_bytes().is_ok(), "{at}"),
         }
     }

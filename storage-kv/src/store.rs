@@ -494,8 +494,8 @@ impl<E: OrderedKv> Store<E> {
         self.guarded(OrderedKv::disk_bytes)
     }
 
-    /// Gives space back, of what is gone for good.
-    pub(crate) fn reclaim(&self, is_idle: bool) -> KvResult<()> {
+    /// Gives space back, of what is gone for good; the answer is whether there is still more of it than there should be.
+    pub(crate) fn reclaim(&self, is_idle: bool) -> KvResult<bool> {
         if self.engine.backlog() > 0 {
             self.sync_now()?;
         }

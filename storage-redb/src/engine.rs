@@ -16,7 +16,7 @@ use redb::{
 use storage_api::Direction;
 use storage_kv::{
     EngineTraits, Faults, Keyspace, KvError, KvErrorKind, KvResult, OrderedKv, Span, Visit,
-    WriteBatch,
+    WriteBatch, taken_bytes,
 };
 
 use crate::error::{translate, translate_io};
@@ -152,6 +152,10 @@ impl RedbEngine {
             *opened.view.lock() = Arc::new(View::of(&opened.database)?);
             Ok(())
         })
+    }
+
+    fn metadata(&self) -> KvResult<fs::Metadata> {
+        fs::metadata(&self.path).map_err(|error| translate_io("looking at the file", error))
     }
 
     fn check(&self) -> KvResult<()> {
@@ -565,9 +569,7 @@ impl OrderedKv for RedbEngine {
     }
 
     fn disk_bytes(&self) -> KvResult<u64> {
-        let metadata = fs::metadata(&self.path);
-        let metadata = metadata.map_err(|error| translate_io("looking at the file", error))?;
-        Ok(metadata.len())
+        Ok(taken_bytes(&self.metadata()?))
     }
 
     fn traits(&self) -> EngineTraits {
@@ -579,15 +581,16 @@ impl OrderedKv for RedbEngine {
     }
 
     /// Compacts the file if little of it is in use. Everybody else waits meanwhile.
-    fn reclaim(&self, is_idle: bool) -> KvResult<()> {
-        let bytes = self.disk_bytes()?;
+    fn reclaim(&self, is_idle: bool) -> KvResult<bool> {
+        // What compacting makes shorter, whether it has holes or not.
+        let bytes = self.metadata()?.len();
         let live_bytes = self.with(|opened| Ok(*opened.live_bytes.lock()))?;
         let bytes_min = match is_idle {
             true => COMPACT_BYTES_IDLE,
             false => COMPACT_BYTES_BUSY,
         };
         if bytes < bytes_min || bytes / COMPACT_RATIO < live_bytes {
-            return Ok(());
+            return Ok(false);
         }
         let mut opened = self.opened.write();
         let Some(Opened {
@@ -609,7 +612,9 @@ impl OrderedKv for RedbEngine {
             live_bytes,
         });
         compacted.map_err(translate)?;
-        self.check()
+        self.check()?;
+        // It compacts until nothing more can be had.
+        Ok(false)
     }
 
     fn close(&self) -> KvResult<()> {

@@ -17,6 +17,7 @@ use storage_api::{
     Count, Durability, ItemBatch, ItemStore, LeaseRequest, NewItem, PartitionConfig, PartitionId,
     PartitionStore, StorageBackend, Timestamp,
 };
+use storage_kv::taken_bytes;
 use storage_rocks::{RocksBackend, RocksConfig};
 
 const ITEMS: usize = 1_000_000;
@@ -161,7 +162,7 @@ fn disk_bytes(directory: &Path) -> Result<u64, Anything> {
         };
         bytes += match metadata.is_dir() {
             true => disk_bytes(&entry.path())?,
-            false => metadata.len(),
+            false => taken_bytes(&metadata),
         };
     }
     Ok(bytes)

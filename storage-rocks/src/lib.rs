@@ -30,7 +30,9 @@
 //! - The logs are bounded too: tables are written in time. An opening after a crash reads what is in them; closing writes it
 //!   into tables.
 //! - Space is given back by merging keyspaces of which less than a quarter of the rows are to be seen, and what deleted
-//!   partitions held: five seconds after the last write, or at once from 64 MiB on. Everybody else goes on meanwhile.
+//!   partitions held: five seconds after the last write, or at once from 64 MiB on. Everybody else goes on meanwhile. What
+//!   cannot be given back then, as on a full disk, is tried again after pauses of which each is twice as long.
+//!   An open place takes 1 MiB at least, ahead of the end of its log.
 //! - Where RocksDB cannot keep up with its tables it makes writers wait, in the threads that call.
 
 mod backend;

@@ -14,10 +14,11 @@
 //! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rocksdb::{
     BottommostLevelCompaction, CompactOptions, Direction, FlushOptions, IteratorMode, Range,
-    WriteBatch,
+    WaitForCompactOptions, WriteBatch,
 };
 use storage_kv::{Keyspace, KvError, KvErrorKind, KvResult, RangeDelete};
 
@@ -30,6 +31,8 @@ const LOG_BYTES_IDLE: u64 = 1 << 20;
 const TABLE_BYTES_IDLE: u64 = 64 << 10;
 /// While somebody does, only what is of this size: RocksDB does most of it by itself.
 const TABLE_BYTES_BUSY: u64 = 64 << 20;
+/// So long is waited for files to be removed. Whoever closes waits as well; and what is not removed by then is soon.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
 /// A keyspace is merged when so many times as many rows and tombstones lie in it as there are rows to be seen.
 const ROWS_RATIO: u64 = 4;
 
@@ -127,12 +130,12 @@ fn range_of(key: &[u8]) -> Option<RangeDelete> {
     })
 }
 
-/// Merges what is worth it; `log_bytes` is the size of the logs.
-pub(crate) fn collect(opened: &Opened, log_bytes: u64, is_idle: bool) -> KvResult<()> {
+/// Merges what is worth it; `log_bytes` is the size of the logs. The answer is whether something of it is left.
+pub(crate) fn collect(opened: &Opened, log_bytes: u64, is_idle: bool) -> KvResult<bool> {
     if is_idle && log_bytes >= LOG_BYTES_IDLE {
         flush(opened)?;
     }
-    collect_ranges(opened, is_idle)?;
+    let mut is_left = collect_ranges(opened, is_idle)?;
     let bytes_min = match is_idle {
         true => TABLE_BYTES_IDLE,
         false => TABLE_BYTES_BUSY,
@@ -146,10 +149,22 @@ pub(crate) fn collect(opened: &Opened, log_bytes: u64, is_idle: bool) -> KvResul
         let contents = Contents::of(opened, space)?;
         if contents.table_bytes >= bytes_min && contents.are_mostly_garbage(hidden) {
             merge(opened, space, None)?;
-            opened.hidden.forget(opened, space, hidden)?;
+            match Contents::of(opened, space)?.are_mostly_garbage(hidden) {
+                true => is_left = true,
+                false => opened.hidden.forget(opened, space, hidden)?,
+            }
         }
     }
-    Ok(())
+    Ok(is_left || (is_idle && !settle(opened)))
+}
+
+/// Waits for the files that nobody needs any more to be removed, which those do who merge and flush, after they have told that
+/// they are done. The answer is whether all are gone.
+fn settle(opened: &Opened) -> bool {
+    let mut options = WaitForCompactOptions::default();
+    // Where something is written meanwhile, there may be no end to it.
+    options.set_timeout(u64::try_from(SETTLE_MAX.as_micros()).unwrap_or(u64::MAX));
+    opened.database.wait_for_compact(&options).is_ok()
 }
 
 /// Writes everything that is in memory into tables, so that the logs can go.
@@ -164,7 +179,8 @@ pub(crate) fn flush(opened: &Opened) -> KvResult<()> {
     opened.database.flush_opt(&options).map_err(translate)
 }
 
-fn collect_ranges(opened: &Opened, is_idle: bool) -> KvResult<()> {
+/// The answer is whether the rows of some ranges are still there.
+fn collect_ranges(opened: &Opened, is_idle: bool) -> KvResult<bool> {
     let mut kept = Vec::new();
     let ranges = IteratorMode::From(&[RANGE], Direction::Forward);
     for row in opened.database.iterator(ranges) {
@@ -175,17 +191,26 @@ fn collect_ranges(opened: &Opened, is_idle: bool) -> KvResult<()> {
         })?;
         kept.push((key, range));
     }
+    let mut is_left = false;
     for (key, range) in kept {
-        let family = opened.family(range.space)?;
-        let whole = Range::new(&range.from, &range.to);
-        let sizes = opened.database.get_approximate_sizes_cf(family, &[whole]);
-        if !is_idle && sizes.iter().sum::<u64>() < TABLE_BYTES_BUSY {
+        if !is_idle && table_bytes_of(opened, &range)? < TABLE_BYTES_BUSY {
             continue;
         }
         merge(opened, range.space, Some(&range))?;
-        opened.database.delete(key).map_err(translate)?;
+        match table_bytes_of(opened, &range)? >= TABLE_BYTES_IDLE {
+            true => is_left = true,
+            false => opened.database.delete(key).map_err(translate)?,
+        }
     }
-    Ok(())
+    Ok(is_left)
+}
+
+/// Roughly what the rows of a range take in tables, those that are hidden included.
+fn table_bytes_of(opened: &Opened, range: &RangeDelete) -> KvResult<u64> {
+    let family = opened.family(range.space)?;
+    let whole = Range::new(&range.from, &range.to);
+    let sizes = opened.database.get_approximate_sizes_cf(family, &[whole]);
+    Ok(sizes.iter().sum())
 }
 
 /// Merges the tables of a keyspace, or of a range of it, and what is in memory with them; until then everybody else goes on.
@@ -196,7 +221,7 @@ fn merge(opened: &Opened, space: Keyspace, range: Option<&RangeDelete>) -> KvRes
     options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
     let (from, to) = (range.map(|range| &range.from), range.map(|range| &range.to));
     let family = opened.family(space)?;
-    // Whether it worked is not told; what is left is merged next time.
+    // Whether it worked is not told: whoever calls looks at what is left.
     opened
         .database
         .compact_range_cf_opt(family, from, to, &options);

@@ -13,7 +13,7 @@ use sled::{Batch, Db, IVec};
 use storage_api::Direction;
 use storage_kv::{
     EngineTraits, Faults, Keyspace, KvError, KvErrorKind, KvResult, OrderedKv, Seal, Span, Visit,
-    WriteBatch, free_bytes,
+    WriteBatch, free_bytes, taken_bytes,
 };
 
 use crate::error::{translate, translate_io};
@@ -351,7 +351,7 @@ impl OrderedKv for SledEngine {
         let mut bytes = 0;
         for file in self.files().map_err(looked_at)? {
             bytes += match fs::metadata(self.place.join(file)) {
-                Ok(metadata) => metadata.len(),
+                Ok(metadata) => taken_bytes(&metadata),
                 // sled removes some at any time.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
                 Err(error) => return Err(looked_at(error)),

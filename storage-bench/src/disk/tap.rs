@@ -144,7 +144,7 @@ impl OrderedKv for Tap {
         self.engine.abandon();
     }
 
-    fn reclaim(&self, is_idle: bool) -> KvResult<()> {
+    fn reclaim(&self, is_idle: bool) -> KvResult<bool> {
         self.engine.reclaim(is_idle)
     }
 
