@@ -9,6 +9,7 @@ use storage_api::{
     Timestamp,
 };
 
+use crate::ahead::{Ahead, Records};
 use crate::counters::{FreshRun, ReadyMark};
 use crate::engine::{KvResult, OrderedKv, Span};
 use crate::item::{Head, Item, split_body};
@@ -29,13 +30,6 @@ struct Chosen {
     row: ReadyRow,
 }
 
-/// The records of what is leased, in one buffer.
-#[derive(Default)]
-struct Records {
-    buffer: Vec<u8>,
-    ends: Vec<usize>,
-}
-
 /// What a lease takes, while it is gathered.
 struct Taking {
     now: Timestamp,
@@ -50,6 +44,8 @@ struct Taking {
     first_left: Option<u64>,
     /// Behind the last place of the priority at hand from which something was taken.
     behind_taken: u64,
+    /// How many have expired.
+    passed_over: u64,
 }
 
 impl Taking {
@@ -66,6 +62,7 @@ impl Taking {
             is_full: false,
             first_left: None,
             behind_taken: 0,
+            passed_over: 0,
         }
     }
 
@@ -91,6 +88,33 @@ impl Taking {
         }
         self.behind_taken = position.get().saturating_add(1);
         self.chosen.push(Chosen { position, row });
+        ControlFlow::Continue(())
+    }
+
+    /// Takes an item that is as it was produced, one of so many, and its record.
+    fn take_fresh(
+        &mut self,
+        id: u64,
+        position: Position,
+        record: &[u8],
+        count: u64,
+    ) -> ControlFlow<()> {
+        let payload_len = RecordView::trusted(record).payload_len();
+        let row = ReadyRow {
+            id,
+            is_fresh: true,
+            payload_len: u32::try_from(payload_len).unwrap_or(u32::MAX),
+            expire_at: None,
+        };
+        self.take(position, row)?;
+        let buffer = &mut self.records.buffer;
+        if buffer.is_empty() {
+            // As likely as not the others are as long.
+            let items = usize::try_from(count).unwrap_or(usize::MAX);
+            let bytes = record.len().saturating_mul(items);
+            buffer.reserve(bytes.min(EXPECTED_BYTES_MAX));
+        }
+        self.records.push(record);
         ControlFlow::Continue(())
     }
 
@@ -134,9 +158,13 @@ impl<E: OrderedKv> Work<'_, E> {
         let mut start = 0;
         let changed_items = self.read_changed(&chosen)?;
         let in_runs = in_runs(&chosen);
-        let items = chosen.into_iter().zip(in_runs).zip(changed_items);
-        let items = items.zip(records.ends);
-        for (number, (((chosen, is_in_run), changed), end)) in (first..).zip(items) {
+        let mut changed_items = changed_items.into_iter();
+        let items = chosen.into_iter().zip(in_runs).zip(records.ends);
+        for (number, ((chosen, is_in_run), end)) in (first..).zip(items) {
+            let changed = match chosen.row.is_fresh {
+                true => None,
+                false => changed_items.next(),
+            };
             let position = chosen.position;
             let old = changed.unwrap_or_else(|| {
                 let record = RecordView::trusted(&buffer[start..end]);
@@ -187,7 +215,25 @@ impl<E: OrderedKv> Work<'_, E> {
                 break;
             }
         }
+        if taking.chosen.is_empty() {
+            self.expect_no_more(taking.passed_over)?;
+        }
         Ok(taking)
+    }
+
+    /// Fails where more items are ready than were found, of whom not a row is left to tell that they were there: a lease that
+    /// finds nothing has seen all of them. What there is was leased before.
+    fn expect_no_more(&self, found: u64) -> KvResult<()> {
+        let marks = self.counters.ready();
+        let counted: u64 = marks.iter().map(|mark| mark.count).sum();
+        match marks.first() {
+            Some(ReadyMark { priority, mark, .. }) if found < counted => {
+                let from = keys::ready(self.part(), *priority, *mark);
+                let what = format!("{counted} rows from it on are counted and {found} are there");
+                Err(damaged(Keyspace::Ready, &from, &what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes of one priority: what stands before its run, the run, and what stands behind it.
@@ -227,6 +273,7 @@ impl<E: OrderedKv> Work<'_, E> {
                 if row.expire_at.is_some_and(|at| at <= taking.now) {
                     // Passed over, and left for maintain (clause LEASE-4).
                     taking.leave(position);
+                    taking.passed_over += 1;
                     return Ok(ControlFlow::Continue(()));
                 }
                 let position = Position::new(position).map_err(|_| broken())?;
@@ -239,8 +286,7 @@ impl<E: OrderedKv> Work<'_, E> {
         let ids: Vec<u64> = taken.iter().map(|chosen| chosen.row.id).collect();
         self.read_bodies(&ids, |id, body| {
             let body = body.ok_or_else(|| self.missing(id))?;
-            records.buffer.extend_from_slice(Self::record_bytes(body));
-            records.ends.push(records.buffer.len());
+            records.push(Self::record_bytes(body));
             Ok(ControlFlow::Continue(()))
         })
     }
@@ -248,13 +294,57 @@ impl<E: OrderedKv> Work<'_, E> {
     /// Takes items of the run: their bodies say all that their index rows do.
     fn take_run(&self, run: FreshRun, taking: &mut Taking) -> KvResult<()> {
         let count = run.count.min(taking.items_left() as u64);
-        let from = keys::item(self.part(), run.id);
-        let to = keys::item(self.part(), run.id + count);
+        taking.expect(usize::try_from(count).unwrap_or(0));
+        let mut ahead = self.store.aheads.take(self.part());
+        let left = self.take_read(run, count, &ahead, taking);
+        if left > 0 {
+            self.read_run(run, count - left, left, &mut ahead, taking)?;
+        }
+        self.store.aheads.keep(ahead);
+        if !taking.is_full && count < run.count {
+            taking.is_full = true;
+            taking.leave(run.position + count);
+        }
+        Ok(())
+    }
+
+    /// Takes the first of so many items of the run, as far as they were read ahead; the answer is how many are left to be
+    /// read.
+    fn take_read(&self, run: FreshRun, count: u64, ahead: &Ahead, taking: &mut Taking) -> u64 {
+        for at in 0..count {
+            let Some(record) = ahead.get(run.id + at) else {
+                return count - at;
+            };
+            let position = Position::new(run.position + at).expect("a ready item has a position");
+            if taking
+                .take_fresh(run.id + at, position, record, count)
+                .is_break()
+            {
+                return 0;
+            }
+        }
+        0
+    }
+
+    /// Takes so many items of the run behind the first ones, and reads those ahead that come next.
+    fn read_run(
+        &self,
+        run: FreshRun,
+        skipped: u64,
+        count: u64,
+        ahead: &mut Ahead,
+        taking: &mut Taking,
+    ) -> KvResult<()> {
+        let first = run.id + skipped;
+        let behind = run.count - skipped - count;
+        let more = ahead.begin(first, count).min(behind);
+        let from = keys::item(self.part(), first);
+        let to = keys::item(self.part(), first + count + more);
         let span = Span::new(&from, &to);
-        let mut ids = run.id..run.id + count;
-        let items = usize::try_from(count).unwrap_or(0);
-        taking.expect(items);
-        self.store
+        let mut ids = first..first + count;
+        let taken_before = taking.chosen.len() as u64;
+        let scanned = self
+            .store
             .scan(Keyspace::Bodies, span, Direction::Forward, |key, body| {
                 let expected = ids.next();
                 let id = self.id_of(Keyspace::Bodies, key)?;
@@ -264,53 +354,47 @@ impl<E: OrderedKv> Work<'_, E> {
                 let (position, record) = split_body(body)
                     .filter(|(position, _)| *position == run.position + (id - run.id))
                     .ok_or_else(|| damaged(Keyspace::Bodies, key, "it is not of its place"))?;
-                let row = ReadyRow {
-                    id,
-                    is_fresh: true,
-                    payload_len: u32::try_from(record.payload_len()).unwrap_or(u32::MAX),
-                    expire_at: None,
-                };
+                if expected.is_none() {
+                    let is_next = ahead.is_next(id);
+                    return Ok(match is_next && ahead.push(record.as_bytes()) {
+                        true => ControlFlow::Continue(()),
+                        false => ControlFlow::Break(()),
+                    });
+                }
                 let position = Position::new(position)
                     .map_err(|_| damaged(Keyspace::Bodies, key, "it does not decode"))?;
-                let flow = taking.take(position, row);
-                if flow.is_continue() {
-                    let record = record.as_bytes();
-                    if id == run.id {
-                        // As likely as not the others are as long.
-                        let bytes = record.len().saturating_mul(items);
-                        taking.records.buffer.reserve(bytes.min(EXPECTED_BYTES_MAX));
-                    }
-                    taking.records.buffer.extend_from_slice(record);
-                    taking.records.ends.push(taking.records.buffer.len());
-                }
-                Ok(flow)
-            })?;
-        if !taking.is_full {
-            if let Some(missing) = ids.next() {
-                return Err(self.missing(missing));
+                Ok(taking.take_fresh(id, position, record.as_bytes(), count))
+            });
+        let taken = taking.chosen.len() as u64 - taken_before;
+        match (scanned, ids.next()) {
+            // What is wrong with those that come next is told to who leases them.
+            (Err(_), None) if taken == count => {
+                ahead.forget();
+                Ok(())
             }
-            if count < run.count {
-                taking.is_full = true;
-                taking.leave(run.position + count);
-            }
+            (Err(error), _) => Err(error),
+            (Ok(()), Some(missing)) if !taking.is_full => Err(self.missing(missing)),
+            (Ok(()), _) => Ok(()),
         }
-        Ok(())
     }
 
-    /// The items that have changed since they were produced, each at its place; they have state rows.
-    fn read_changed(&self, chosen: &[Chosen]) -> KvResult<Vec<Option<Item>>> {
-        let mut changed: Vec<(u64, usize)> = chosen
-            .iter()
+    /// Those of the items that have changed since they were produced, in the same order; they have state rows.
+    fn read_changed(&self, chosen: &[Chosen]) -> KvResult<Vec<Item>> {
+        let changed = chosen.iter().filter(|chosen| !chosen.row.is_fresh);
+        let mut changed: Vec<(u64, usize)> = changed
             .enumerate()
-            .filter(|(_, chosen)| !chosen.row.is_fresh)
             .map(|(at, chosen)| (chosen.row.id, at))
             .collect();
+        if changed.is_empty() {
+            return Ok(Vec::new());
+        }
         changed.sort_unstable();
         let ids: Vec<u64> = changed.iter().map(|(id, _)| *id).collect();
-        let mut items = vec![None; chosen.len()];
+        let mut items = Vec::with_capacity(changed.len());
         for ((id, at), item) in changed.into_iter().zip(self.read_states(&ids)?) {
-            items[at] = Some(item.ok_or_else(|| self.missing(id))?);
+            items.push((at, item.ok_or_else(|| self.missing(id))?));
         }
-        Ok(items)
+        items.sort_unstable_by_key(|(at, _)| *at);
+        Ok(items.into_iter().map(|(_, item)| item).collect())
     }
 }

@@ -33,13 +33,14 @@
 //! | `store` | checksums, syncs, the latch that stops writes |
 //! | `numbers` | ids, positions, leases and versions that are never given twice |
 //! | `kernel`, `partition`, `gate` | what every operation goes through |
-//! | `work`, `touched`, `due`, `read` | one operation: what it reads, and the one batch that it writes |
+//! | `work`, `touched`, `due`, `read`, `ahead` | one operation: what it reads, and the one batch that it writes |
 //! | `produce`, `lease`, `finish`, `time`, `listing`, `metadata`, `commit` | the operations |
 //! | `janitor` | what happens behind everybody's back |
 //! | `verify` | the stored state against itself |
 //! | `place`, `seal`, `opening` | the directory, its lock and its marker; what its files were when it was closed; how an adapter opens them |
 //! | `backend` | the driver traits |
 
+mod ahead;
 mod backend;
 mod batch;
 mod catalog;

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use storage_api::{Direction, Durability, Error, ErrorKind, Object, Operation, Outcome, RetryHint};
 
+use crate::ahead::Aheads;
 use crate::batch::WriteBatch;
 use crate::codec::Writer;
 use crate::engine::{KvError, KvErrorKind, KvResult, OrderedKv, Span};
@@ -172,6 +173,7 @@ pub(crate) struct Store<E> {
     wanted: Condvar,
     /// Why nothing is written any more.
     latch: OnceLock<String>,
+    pub(crate) aheads: Aheads,
 }
 
 #[derive(Debug, Default)]
@@ -204,6 +206,7 @@ impl<E: OrderedKv> Store<E> {
             queue: Mutex::default(),
             wanted: Condvar::new(),
             latch: OnceLock::new(),
+            aheads: Aheads::default(),
         }
     }
 

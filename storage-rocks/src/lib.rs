@@ -26,7 +26,9 @@
 //!   16 MiB and by lengths behind them, where the blocks of tables have checksums of their own. In the logs of a process that
 //!   was killed, or of a machine that lost power, an end that was cut off is dropped, and damage before the end is refused; so
 //!   are logs of which nothing is left that the opening wrote. An end that somebody else cut off looks as one that a crash did.
-//! - Memory is bounded by the settings: memtables, at whose bound writers wait, and one cache for blocks, indexes and filters. What an open table needs comes on top, and so many may be open as is set.
+//! - Memory is bounded by the settings: memtables, at whose bound writers wait, and one cache for blocks, indexes and filters.
+//!   What an open table needs comes on top, and so many may be open as is set; and what is read ahead of leases, 256 KiB each of
+//!   eight partitions at most.
 //! - The logs are bounded too: tables are written in time. An opening after a crash reads what is in them; closing writes it
 //!   into tables.
 //! - Space is given back by merging keyspaces of which less than a quarter of the rows are to be seen, and what deleted

@@ -1,6 +1,6 @@
 use storage_api::{
-    Count, ItemStore, LeaseRequest, PartitionConfig, PartitionStore, Receipts, Retries, Retry,
-    RetryTo, StorageBackend,
+    Count, ItemStore, LeaseRequest, PartitionConfig, PartitionId, PartitionStore, Receipts,
+    Retries, Retry, RetryTo, StorageBackend,
 };
 use storage_kv::{KvBackend, SimDisk};
 
@@ -29,10 +29,23 @@ async fn deep(watch: &Watch, depth: usize) -> KvBackend<WatchedKv> {
     backend
 }
 
+/// Leases from as many other partitions as are read ahead, so that the next lease reads what it needs and no more.
+async fn lease_elsewhere(backend: &KvBackend<WatchedKv>) {
+    for number in 1..=8 {
+        let other = PartitionId::new("other", number).unwrap();
+        let config = PartitionConfig::default();
+        backend.create_partition(&other, config).await.unwrap();
+        backend.produce(&other, batch(1)).await.unwrap();
+        let request = LeaseRequest::new(at(1), at(1000), Count::ONE);
+        backend.lease(&other, request).await.unwrap();
+    }
+}
+
 /// How many rows each operation reads, at that depth.
 async fn rows_read(depth: usize) -> Vec<(&'static str, u64)> {
     let watch = Watch::default();
     let backend = deep(&watch, depth).await;
+    lease_elsewhere(&backend).await;
     let mut costs = Vec::new();
     let mut note = |what| {
         costs.push((
@@ -185,9 +198,33 @@ async fn the_deadline_of_a_single_lease_is_removed_without_a_look() {
 async fn what_is_as_it_was_produced_is_leased_without_its_index_rows() {
     let watch = Watch::default();
     let backend = deep(&watch, 300).await;
+    lease_elsewhere(&backend).await;
     let before = watch.read();
 
     lease(&backend, BATCH).await;
 
     assert_eq!(watch.read() - before, BATCH as u64);
+}
+
+#[tokio::test]
+async fn who_leases_a_queue_bit_by_bit_reads_each_item_once_and_begins_few_scans() {
+    const ITEMS: usize = 3000;
+    const FEW: usize = 10;
+    let watch = Watch::default();
+    let backend = open(&SimDisk::new(), &watch);
+    let config = PartitionConfig::default();
+    backend.create_partition(&home(), config).await.unwrap();
+    backend.produce(&home(), batch(ITEMS)).await.unwrap();
+    // The first one may begin anew, once there are numbers for it.
+    lease(&backend, FEW).await;
+    let (before, mut reading) = (watch.read(), 0);
+
+    for _ in 1..ITEMS / FEW {
+        let read = watch.read();
+        assert_eq!(lease(&backend, FEW).await.len(), FEW);
+        reading += usize::from(watch.read() > read);
+    }
+
+    assert_eq!(watch.read() - before, (ITEMS - FEW) as u64);
+    assert!(reading <= 10, "{reading} of {} leases read", ITEMS / FEW);
 }

@@ -1,12 +1,15 @@
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use storage_api::{
-    CommitRequest, Count, Durability, ErrorKind, ItemBatch, ItemId, ItemIds, ItemStore, Key,
-    KeyRange, LeaseRequest, ListRequest, MetadataStore, Namespace, NewItem, PartitionConfig,
+    CommitRequest, Count, Direction, Durability, ErrorKind, ItemBatch, ItemId, ItemIds, ItemStore,
+    Key, KeyRange, LeaseRequest, ListRequest, MetadataStore, Namespace, NewItem, PartitionConfig,
     PartitionStore, Result, Retries, Retry, RetryTo, ScanRequest, State, States, StorageBackend,
     Value,
 };
-use storage_kv::{Keyspace, KvBackend, KvOptions, OrderedKv, Overlay, SimDisk, SimKv};
+use storage_kv::{
+    Keyspace, KvBackend, KvOptions, OrderedKv, Overlay, SimDisk, SimKv, Span, WriteBatch,
+};
 
 use crate::watched::{at, home};
 
@@ -328,4 +331,63 @@ async fn a_row_that_came_back_is_told_of_an_engine_alone() {
 #[tokio::test]
 async fn a_row_that_came_back_is_told_of_an_overlay() {
     a_row_that_came_back_is_told::<Overlay<SimKv>>().await;
+}
+
+/// Removes every row of the items and positions of that number, as a page does that is lost.
+fn lose(disk: &SimDisk, number: u64) {
+    let engine = disk.open();
+    let mut lost = WriteBatch::new();
+    for space in [Keyspace::Bodies, Keyspace::Ready] {
+        let forward = Direction::Forward;
+        let scanned = engine.scan(space, Span::all(), forward, &mut |key, _| {
+            if key.ends_with(&number.to_be_bytes()) {
+                lost.delete(space, key);
+            }
+            ControlFlow::Continue(())
+        });
+        scanned.unwrap();
+    }
+    assert_eq!(lost.len(), 2);
+    engine.write_synced(lost).unwrap();
+}
+
+#[tokio::test]
+async fn an_item_of_which_not_a_row_is_left_is_told_once_all_others_are_leased() {
+    for is_lost in [false, true] {
+        let disk = SimDisk::new();
+        let backend = open(&disk).unwrap();
+        let config = PartitionConfig::default();
+        backend.create_partition(&home(), config).await.unwrap();
+        let mut batch = ItemBatch::new();
+        for _ in 0..3 {
+            batch.push(NewItem::new("payload")).unwrap();
+        }
+        // Passed over, and there.
+        batch
+            .push(NewItem::new("expired").expire_at(at(1)))
+            .unwrap();
+        backend.produce(&home(), batch.seal(at(0))).await.unwrap();
+        backend.close().await.unwrap();
+        if is_lost {
+            lose(&disk, 2);
+        }
+        let backend = open(&disk).unwrap();
+        let here = home();
+        let lease = || backend.lease(&here, LeaseRequest::new(at(1), at(50), Count::MAX));
+
+        let leased = lease().await.unwrap().receipts();
+        let again = lease().await;
+
+        let ids: Vec<u64> = leased.iter().map(|receipt| receipt.item.get()).collect();
+        match is_lost {
+            false => {
+                assert_eq!(ids, [1, 2, 3]);
+                assert!(again.unwrap().is_empty());
+            }
+            true => {
+                assert_eq!(ids, [1, 3]);
+                assert_eq!(again.unwrap_err().kind(), ErrorKind::Corrupted);
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Stories of the core: what it costs, what damage does, which numbers are given, who shares a sync, whose a directory is.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod ahead;
 mod costs;
 mod damage;
 mod leftovers;
