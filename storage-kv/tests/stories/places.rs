@@ -191,7 +191,7 @@ fn every_flipped_bit_and_every_cut_of_the_marker_is_refused() {
 #[test]
 fn what_a_crash_while_marking_left_is_taken_over() {
     let scratch = tempfile::tempdir().unwrap();
-    fs::write(scratch.path().join("lock"), "1\n").unwrap();
+    fs::write(scratch.path().join("lock"), "1         \n").unwrap();
     fs::write(scratch.path().join("storage-place.new"), "form").unwrap();
 
     Place::hold(scratch.path(), "sim").unwrap();
