@@ -15,6 +15,7 @@ use storage_api::{
 };
 use tokio::sync::Mutex;
 
+use crate::crash::{AFTER_ATTEMPT, ATTEMPTS_MAX};
 use crate::harness::{Claims, Harness, Place, Spot};
 use crate::log::OperationLog;
 use crate::logged::LoggedBackend;
@@ -234,7 +235,6 @@ impl Env {
     /// Opens a place that was left without closing it; whoever left it may still be on the way out.
     #[track_caller]
     pub(crate) fn open_when_left(&self) -> impl Future<Output = Arc<dyn StorageBackend>> + Send {
-        const ATTEMPTS_MAX: usize = 10_000;
         let at = Location::caller();
         let env = self.clone();
         async move {
@@ -245,7 +245,7 @@ impl Env {
                     Err(error)
                         if error.kind() == ErrorKind::Unavailable && attempts < ATTEMPTS_MAX =>
                     {
-                        tokio::task::yield_now().await;
+                        tokio::time::sleep(AFTER_ATTEMPT).await;
                     }
                     opened => break granted(at, opened),
                 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use storage_api::{ErrorKind, StorageBackend};
@@ -28,13 +29,20 @@ pub(super) struct Task {
 }
 
 /// Something to be killed in, which the child says before it does it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Phase {
     Opening,
     Syncing,
     Maintaining,
     Closing,
 }
+
+const PHASES: [Phase; 4] = [
+    Phase::Opening,
+    Phase::Syncing,
+    Phase::Maintaining,
+    Phase::Closing,
+];
 
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,13 +80,7 @@ impl Heard {
         if let Some(done) = line.strip_prefix("done ") {
             return serde_json::from_str(done).map_or(Self::Else, Self::Done);
         }
-        let phases = [
-            Phase::Opening,
-            Phase::Syncing,
-            Phase::Maintaining,
-            Phase::Closing,
-        ];
-        let phase = phases.into_iter().find(|phase| phase.to_string() == line);
+        let phase = PHASES.into_iter().find(|phase| phase.to_string() == line);
         match phase {
             Some(phase) => Self::Phase(phase),
             None if line == "opened" => Self::Opened,
@@ -150,8 +152,10 @@ fn serve(harness: &dyn Harness, role: &str, place: &Locator) -> Served {
     })
 }
 
-/// How often a place that somebody holds is tried.
-const ATTEMPTS_MAX: usize = 10_000;
+/// How often a place that somebody holds is tried, and how long after each time: whoever is on the way out gets five seconds,
+/// however busy the machine is.
+pub(crate) const ATTEMPTS_MAX: usize = 5000;
+pub(crate) const AFTER_ATTEMPT: Duration = Duration::from_millis(1);
 
 /// Opens a place that was left. For a moment it can be held all the same: by a process that somebody else is just starting,
 /// which is a copy of the one that had it open until it becomes another program.
@@ -163,7 +167,7 @@ pub(super) async fn open_when_left(
         attempts += 1;
         match place.open().await {
             Err(error) if error.kind() == ErrorKind::Unavailable && attempts < ATTEMPTS_MAX => {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(AFTER_ATTEMPT).await;
             }
             opened => return opened,
         }

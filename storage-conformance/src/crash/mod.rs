@@ -11,11 +11,13 @@
 //! | `steps`, `random`, `script` | what a step is |
 //! | `sight` | what is seen of a lane |
 //! | `story` | what the parent makes of it |
+//! | `phases` | how long opening, syncing, maintaining and closing take, and which of them kills fell into |
 //! | `rounds` | when it kills, and how often |
 //! | `power`, `power.c` | what is left when the power is lost |
 //! | `unpromised` | whether it is true, where nothing was promised |
 
 mod child;
+mod phases;
 mod power;
 mod random;
 mod rounds;
@@ -25,7 +27,7 @@ mod steps;
 mod story;
 mod unpromised;
 
-pub(crate) use self::child::{open_elsewhere, run_as_child};
+pub(crate) use self::child::{AFTER_ATTEMPT, ATTEMPTS_MAX, open_elsewhere, run_as_child};
 pub(crate) use self::rounds::{Moments, lose_power, run};
 pub(crate) use self::sight::Sight;
 pub(crate) use self::steps::Steps;

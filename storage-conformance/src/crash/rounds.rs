@@ -7,9 +7,10 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use storage_api::{Capability, Durability};
 
 use super::child::{Phase, open_when_left};
+use super::phases::{Kills, Share};
 use super::power::Synced;
 use super::steps::Steps;
-use super::story::{Loss, Moment, Story, Trigger, Wrong};
+use super::story::{Loss, Moment, Story, Wrong};
 use crate::env::Env;
 use crate::harness::Vandal;
 use crate::settings::{CRASH_ROUNDS, CRASH_SEED};
@@ -19,12 +20,15 @@ const ROUNDS_OF_STORY: u64 = 10;
 /// Lanes at once, where there are several.
 const LANES: usize = 3;
 
+/// Up to which part of the time that a phase takes children live in it, in thousandths: some outlive it.
+const SHARE_MAX: u32 = 1300;
+
 /// When the children of a story are killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moments {
     /// Behind some acknowledgement of one caller.
     Steps,
-    /// While it opens, syncs, maintains or closes.
+    /// While it opens, syncs, maintains or closes, anywhere between the beginning of that and its end.
     Phases,
     /// Behind some acknowledgement of several callers at once.
     Concurrent,
@@ -37,16 +41,19 @@ pub(crate) async fn run(env: &Env, moments: Moments) {
     }
     env.close().await;
     if let Some(seed) = CRASH_SEED.value() {
-        return run_story(env, moments, seed).await;
+        let kills = run_story(env, moments, seed).await;
+        return env.log().remark(kills.to_string());
     }
     let rounds = CRASH_ROUNDS.value();
+    let mut kills = Kills::default();
     for seed in 0..rounds.div_ceil(ROUNDS_OF_STORY) {
-        run_story(env, moments, seed).await;
+        kills.add(&run_story(env, moments, seed).await);
     }
+    env.log().remark(kills.to_string());
 }
 
 /// Runs the story of a seed in a place of its own, and panics with what was wrong and how to look again.
-pub(crate) async fn run_story(env: &Env, moments: Moments, seed: u64) {
+async fn run_story(env: &Env, moments: Moments, seed: u64) -> Kills {
     let env = env.elsewhere().await;
     let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
     let lanes = if moments == Moments::Concurrent {
@@ -58,15 +65,17 @@ pub(crate) async fn run_story(env: &Env, moments: Moments, seed: u64) {
     for round in 1..=ROUNDS_OF_STORY {
         let plan = dice.plan(moments);
         let ran = run_round(&env, &mut story, lanes, plan).await;
-        ran.unwrap_or_else(|wrong| ends(&env, seed, round, &plan, &wrong));
+        ran.unwrap_or_else(|wrong| ends(&env, &story, seed, round, &plan, &wrong));
     }
+    story.kills().clone()
 }
 
-fn ends(env: &Env, seed: u64, round: u64, plan: &Plan, wrong: &Wrong) -> ! {
+fn ends(env: &Env, story: &Story, seed: u64, round: u64, plan: &Plan, wrong: &Wrong) -> ! {
     panic!(
-        "{wrong}\nin round {round} of the story of seed {seed}: {plan:?}\n\n\
+        "{wrong}\nin round {round} of the story of seed {seed}: {plan:?}\n{}\n\n\
          repeat the story with: STORAGE_CRASH_SEED={seed} {}\n\
          (the moment of a kill cannot be repeated exactly: it may take several times)",
+        story.kills(),
         crate::run::command(env.case())
     );
 }
@@ -109,7 +118,7 @@ async fn lose_power_of_story(env: &Env, seed: u64, loss: Loss) {
         let every = 2 + u64::from(dice.below(9));
         plan.pause = (round % 3 != 0).then_some((Phase::Syncing, every));
         let ran = run_power_round(&env, &mut story, lanes, plan, &synced, &mut dice, loss).await;
-        ran.unwrap_or_else(|wrong| ends(&env, seed, round, &plan, &wrong));
+        ran.unwrap_or_else(|wrong| ends(&env, &story, seed, round, &plan, &wrong));
     }
 }
 
@@ -152,11 +161,12 @@ async fn run_power_round(
 
 async fn run_round(env: &Env, story: &mut Story, lanes: usize, plan: Plan) -> Result<(), Wrong> {
     story.kill(env, lanes, plan.pause, plan.moment).await?;
-    for yields in plan.openings.into_iter().flatten() {
+    for share in plan.openings.into_iter().flatten() {
         // It finds what the one before it has left, and dies before it has done anything.
-        let opening = Moment {
-            at: Trigger::Phase(Phase::Opening, 1),
-            yields,
+        let opening = Moment::Phase {
+            phase: Phase::Opening,
+            times: 1,
+            share,
         };
         story.kill(env, 0, None, opening).await?;
     }
@@ -188,8 +198,8 @@ async fn look(env: &Env, story: &mut Story, loss: Loss) -> Result<(), Wrong> {
 struct Plan {
     moment: Moment,
     pause: Option<(Phase, u64)>,
-    /// How long those children live that are killed while they open what was left.
-    openings: [Option<u32>; 2],
+    /// When those children are killed that only open what was left.
+    openings: [Option<Share>; 2],
 }
 
 struct Dice(ChaCha8Rng);
@@ -206,32 +216,52 @@ impl Dice {
         self.below(1 << magnitude)
     }
 
+    /// Anywhere from the beginning of a phase to some time behind its end; every third near the beginning.
+    fn share(&mut self) -> Share {
+        let magnitude = match self.below(3) {
+            0 => self.below(11),
+            _ => 0,
+        };
+        Share::of_thousandths(self.below(1 + (SHARE_MAX >> magnitude)))
+    }
+
+    /// Seldom opening: most rounds have openings in which others are killed.
+    fn phase(&mut self) -> Phase {
+        match self.below(8) {
+            0 => Phase::Opening,
+            1 | 2 => Phase::Syncing,
+            3 | 4 => Phase::Maintaining,
+            _ => Phase::Closing,
+        }
+    }
+
     fn steps(&mut self) -> usize {
         let max = [3, 12, 40, 120][self.below(4) as usize];
         self.below(max) as usize
     }
 
     fn plan(&mut self, moments: Moments) -> Plan {
-        let phase = [
-            Phase::Opening,
-            Phase::Syncing,
-            Phase::Maintaining,
-            Phase::Closing,
-        ][self.below(4) as usize];
-        let (at, pause) = match moments {
-            Moments::Steps | Moments::Concurrent => (Trigger::Steps(self.steps()), None),
+        let (moment, pause) = match moments {
+            Moments::Steps | Moments::Concurrent => {
+                let (steps, yields) = (self.steps(), self.yields());
+                (Moment::Steps { steps, yields }, None)
+            }
             Moments::Phases => {
+                let phase = self.phase();
                 let times = 1 + self.below(4) as usize;
-                (Trigger::Phase(phase, times), Some((phase, 7)))
+                let share = self.share();
+                let moment = Moment::Phase {
+                    phase,
+                    times,
+                    share,
+                };
+                (moment, Some((phase, 7)))
             }
         };
         Plan {
-            moment: Moment {
-                at,
-                yields: self.yields(),
-            },
+            moment,
             pause,
-            openings: [(); 2].map(|()| (self.below(3) == 0).then(|| self.yields())),
+            openings: [(); 2].map(|()| (self.below(3) == 0).then(|| self.share())),
         }
     }
 }

@@ -2,11 +2,15 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{BufRead as _, BufReader};
+use std::process::Child;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 
 use storage_api::StorageBackend;
+use tokio::time::Instant;
 
 use super::child::{Heard, Phase, Task, end, locator, spawn};
+use super::phases::{Kills, Phases, Share};
 use super::sight::Sight;
 use super::steps::{Done, Lane, Steps};
 use crate::env::Env;
@@ -18,19 +22,16 @@ pub(super) type Wrong = String;
 
 /// When a child is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment {
-    pub(super) at: Trigger,
-    /// How often the processor is left to others between the sign and the kill.
-    pub(super) yields: u32,
-}
-
-/// The sign to kill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trigger {
-    /// So many steps were acknowledged.
-    Steps(usize),
-    /// That was begun so often.
-    Phase(Phase, usize),
+pub(super) enum Moment {
+    /// Behind so many acknowledged steps, when the processor was left to others so often.
+    Steps { steps: usize, yields: u32 },
+    /// When that was begun so often, and a share of the time has passed that it takes. Where nobody knows that time yet, it is
+    /// the next time that it begins.
+    Phase {
+        phase: Phase,
+        times: usize,
+        share: Share,
+    },
 }
 
 /// What is lost when a child ends.
@@ -51,6 +52,7 @@ pub(crate) struct Story {
     model: Arc<dyn StorageBackend>,
     lanes: Vec<Told>,
     shown: HashSet<String>,
+    phases: Phases,
 }
 
 /// One lane: how far the model is, and what was acknowledged beyond.
@@ -92,7 +94,13 @@ impl Story {
             model,
             lanes: lanes.collect(),
             shown: HashSet::new(),
+            phases: Phases::default(),
         }
+    }
+
+    /// Where kills fell.
+    pub(super) fn kills(&self) -> &Kills {
+        self.phases.kills()
     }
 
     /// Children get that environment, too.
@@ -103,10 +111,7 @@ impl Story {
 
     /// Lets a child work until that many steps were acknowledged, kills it, and hears it out.
     pub(crate) async fn kill_after(&mut self, env: &Env, steps: usize) {
-        let moment = Moment {
-            at: Trigger::Steps(steps),
-            yields: 0,
-        };
+        let moment = Moment::Steps { steps, yields: 0 };
         let lanes = self.lanes.len();
         if let Err(wrong) = self.kill(env, lanes, None, moment).await {
             panic!("{wrong}");
@@ -136,20 +141,17 @@ impl Story {
         };
         let role = serde_json::to_string(&task).expect("a task is JSON");
         let mut child = spawn(&role, &self.locator, &self.environment);
-        let lines = BufReader::new(child.stdout.take().expect("its output is a pipe")).lines();
-        let mut signs = 0;
-        let mut is_killed = moment.at == Trigger::Steps(0);
-        if is_killed {
-            strike(&mut child, moment.yields);
-        }
+        let lines = listen(&mut child);
+        self.phases.begin_child();
+        let mut killing = Killing::at(moment);
+        killing.strike_if_due(&mut child);
         let mut wrong = Ok(());
         let mut said = 0;
-        for line in lines {
+        while let Some(line) = killing.next_line(&mut child, &lines) {
             said += 1;
-            let line = line.expect("the output of the child is text");
             env.log().begin(format_args!("child")).answer(&line);
             let heard = Heard::of(&line);
-            signs += usize::from(is_sign(moment.at, &heard));
+            killing.hear(&heard, &mut self.phases);
             match heard {
                 Heard::Done(one) => wrong = wrong.and(self.hear(one.lane, one.number, one.done)),
                 Heard::Phase(Phase::Syncing) => self.lanes.iter_mut().for_each(Told::syncs),
@@ -157,14 +159,13 @@ impl Story {
                 Heard::Else => wrong = wrong.and(Err(format!("the child says: {line}"))),
                 Heard::Phase(_) | Heard::Opened => {}
             }
-            let is_time = match moment.at {
-                Trigger::Steps(steps) | Trigger::Phase(_, steps) => signs >= steps,
-            };
-            if (is_time || wrong.is_err()) && !is_killed {
-                is_killed = true;
-                strike(&mut child, moment.yields);
+            if wrong.is_err() {
+                killing.strike(&mut child);
             }
+            killing.strike_if_due(&mut child);
         }
+        killing.tell(&mut self.phases);
+        let is_killed = killing.is_over;
         end(&mut child);
         if !is_killed && wrong.is_ok() && lanes > 0 {
             wrong = Err("the child ended before it was killed".to_owned());
@@ -270,17 +271,110 @@ impl Told {
     }
 }
 
-fn is_sign(at: Trigger, heard: &Heard) -> bool {
-    match (at, heard) {
-        (Trigger::Steps(_), Heard::Done(_)) => true,
-        (Trigger::Phase(phase, _), Heard::Phase(begun)) => phase == *begun,
-        _ => false,
+/// A child on its way to the moment when it is killed.
+struct Killing {
+    moment: Moment,
+    /// How often the sign was heard.
+    signs: usize,
+    /// When it is to be killed in the phase that has begun.
+    due: Option<Instant>,
+    is_over: bool,
+    /// Whether it has said more since the sign.
+    has_gone_on: bool,
+}
+
+impl Killing {
+    fn at(moment: Moment) -> Self {
+        Self {
+            moment,
+            signs: 0,
+            due: None,
+            is_over: false,
+            has_gone_on: false,
+        }
+    }
+
+    fn strike(&mut self, child: &mut Child) {
+        if !self.is_over {
+            self.is_over = true;
+            end(child);
+        }
+    }
+
+    fn strike_if_due(&mut self, child: &mut Child) {
+        match self.moment {
+            Moment::Steps { steps, yields } if self.signs >= steps && !self.is_over => {
+                for _ in 0..yields {
+                    std::thread::yield_now();
+                }
+                self.strike(child);
+            }
+            Moment::Phase { .. } if self.due.is_some_and(|due| due <= Instant::now()) => {
+                self.strike(child);
+            }
+            _ => {}
+        }
+    }
+
+    /// What the child says next, while it is killed in time; `None` when it has said everything.
+    fn next_line(&mut self, child: &mut Child, lines: &Receiver<String>) -> Option<String> {
+        if let (Some(due), false) = (self.due, self.is_over) {
+            match lines.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(line) => return Some(line),
+                Err(RecvTimeoutError::Timeout) => self.strike(child),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        // What it had said before it was killed is still on its way.
+        lines.recv().ok()
+    }
+
+    fn hear(&mut self, heard: &Heard, phases: &mut Phases) {
+        self.has_gone_on |= self.due.is_some();
+        if !self.is_over {
+            phases.hear(heard, Instant::now());
+        }
+        match (self.moment, heard) {
+            (Moment::Steps { .. }, Heard::Done(_)) => self.signs += 1,
+            (
+                Moment::Phase {
+                    phase,
+                    times,
+                    share,
+                },
+                Heard::Phase(begun),
+            ) if phase == *begun && self.due.is_none() => {
+                self.signs += 1;
+                let waits = phases.share_of(phase, share);
+                self.due = waits
+                    .filter(|_| self.signs >= times)
+                    .map(|waits| Instant::now() + waits);
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts where the kill fell.
+    fn tell(&self, phases: &mut Phases) {
+        if let (Moment::Phase { phase, .. }, Some(_), true) = (self.moment, self.due, self.is_over)
+        {
+            phases.count_kill(phase, self.has_gone_on);
+        }
     }
 }
 
-fn strike(child: &mut std::process::Child, yields: u32) {
-    for _ in 0..yields {
-        std::thread::yield_now();
-    }
-    end(child);
+/// The lines of a child as they come, until it has ended.
+fn listen(child: &mut Child) -> Receiver<String> {
+    let output = child.stdout.take().expect("its output is a pipe");
+    let (heard, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines() {
+            let line = line.expect("the output of the child is text");
+            if heard.send(line).is_err() {
+                // Nobody listens any more.
+                return;
+            }
+        }
+    });
+    lines
 }

@@ -11,7 +11,7 @@ use super::child::open_when_left;
 use super::rounds::synced;
 use super::sight::Sight;
 use super::steps::Steps;
-use super::story::{Loss, Moment, Story, Trigger, Wrong};
+use super::story::{Loss, Moment, Story, Wrong};
 use crate::env::Env;
 use crate::harness::Vandal;
 use crate::image::Image;
@@ -92,8 +92,8 @@ async fn tell(env: &Env, seed: u64) -> Result<bool, Wrong> {
 }
 
 async fn kill(env: &Env, story: &mut Story, lanes: usize, more: usize) -> Result<usize, Wrong> {
-    let moment = Moment {
-        at: Trigger::Steps(STEPS_MIN + more),
+    let moment = Moment::Steps {
+        steps: STEPS_MIN + more,
         yields: 0,
     };
     story.kill(env, lanes, None, moment).await

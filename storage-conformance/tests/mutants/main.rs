@@ -107,6 +107,10 @@ const SOUND: Effort = Effort {
     ..EFFORT
 };
 
+/// How often a case is tried on a mutant that it has not caught. On a busy machine calls that are wrong where they meet may not
+/// meet, and a signal that comes late can end a case before the mutant is reached.
+const TRIES: usize = 3;
+
 /// How long a case may stand still on a mutant that makes it do so.
 const HANGING: Effort = Effort {
     patience: Duration::from_secs(2),
@@ -159,31 +163,45 @@ fn is_caught(mutant: &Mutant) -> Result<Completion, Failed> {
         survived.push("  no case is named for it".to_owned());
     }
     for case in mutant.caught_by {
-        let effort = if mutant.is_hanging { HANGING } else { EFFORT };
-        let (proof, times) = match try_case(mutant, case, effort) {
-            // On a busy machine time was up before the mutant was reached.
-            (_, 0) if mutant.is_hanging => try_case(mutant, case, EFFORT),
-            tried => tried,
+        // Only the first try is in a hurry.
+        let efforts: [Effort; TRIES] = match mutant.is_hanging {
+            true => [HANGING, EFFORT, EFFORT],
+            false => [EFFORT, SOUND, SOUND],
         };
-        let complaint = match proof {
-            Proof::Inapplicable(reason) if mutant.is_for_some_machines => {
-                return Ok(Completion::ignored_with(reason));
+        let mut complaint = None;
+        for effort in efforts {
+            let (proof, times) = try_case(mutant, case, effort);
+            complaint = match proof {
+                Proof::Inapplicable(reason) if mutant.is_for_some_machines => {
+                    return Ok(Completion::ignored_with(reason));
+                }
+                proof => complaint_about(mutant, case, proof, times),
+            };
+            if complaint.is_none() {
+                break;
             }
-            _ if times == 0 => "the mutant was never wrong".to_owned(),
-            Proof::Broken(_) if !mutant.is_hanging => continue,
-            Proof::Hung(_) if mutant.is_hanging => continue,
-            Proof::Broken(reason) => format!("it fails instead of hanging: {reason}"),
-            Proof::Hung(reason) => format!("it fails by no assertion: {reason}"),
-            Proof::Kept => format!("it passes, though the mutant was wrong {times} times"),
-            Proof::Inapplicable(reason) => format!("it does not apply: {reason}"),
-        };
-        survived.push(format!("  {case}: {complaint}"));
+        }
+        survived.extend(complaint);
     }
     if survived.is_empty() {
         return Ok(Completion::Completed);
     }
     let text = survived.join("\n");
     Err(format!("{}\nsurvives:\n{text}", mutant.defect).into())
+}
+
+/// Why a case has not caught the mutant; `None` if it has.
+fn complaint_about(mutant: &Mutant, case: &str, proof: Proof, times: u64) -> Option<String> {
+    let complaint = match proof {
+        _ if times == 0 => "the mutant was never wrong".to_owned(),
+        Proof::Broken(_) if !mutant.is_hanging => return None,
+        Proof::Hung(_) if mutant.is_hanging => return None,
+        Proof::Broken(reason) => format!("it fails instead of hanging: {reason}"),
+        Proof::Hung(reason) => format!("it fails by no assertion: {reason}"),
+        Proof::Kept => format!("it passes, though the mutant was wrong {times} times"),
+        Proof::Inapplicable(reason) => format!("it does not apply: {reason}"),
+    };
+    Some(format!("  {case}: {complaint}"))
 }
 
 /// What a case finds on a mutant, and how often the mutant was wrong meanwhile.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use journal_driver::{Faults, JournalBackend, JournalConfig};
 use storage_api::*;
@@ -36,9 +37,16 @@ enum Defect {
     StopsReading,
     /// A disk that was full once is full for ever.
     StaysFull,
+    /// Closing makes the journal anew, and removes the old one first.
+    RewritesAtClose,
+    /// Opening does.
+    RewritesAtOpening,
 }
 
-const DEFECTS: [Defect; 9] = [
+/// How long it takes to make a journal anew: before the old one is removed, and until the new one is there.
+const REWRITING: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(250)];
+
+const DEFECTS: [Defect; 11] = [
     Defect::WritesAtClose,
     Defect::SyncsNothing,
     Defect::MakesAnew,
@@ -48,6 +56,8 @@ const DEFECTS: [Defect; 9] = [
     Defect::ShowsWhatFailed,
     Defect::StopsReading,
     Defect::StaysFull,
+    Defect::RewritesAtClose,
+    Defect::RewritesAtOpening,
 ];
 
 pub(crate) fn mutants() -> Vec<Mutant> {
@@ -132,6 +142,18 @@ pub(crate) fn mutants() -> Vec<Mutant> {
             "Room that was made is not looked for.",
             Defect::StaysFull,
             &["errors::a_disk_that_has_room_again_takes_everything_again"],
+        ),
+        journal(
+            "closing_removes_the_old_file_first",
+            "Closing makes the journal anew, and for a while there is none: a kill in the middle of it takes all.",
+            Defect::RewritesAtClose,
+            &["durability::a_kill_while_it_opens_syncs_maintains_or_closes_loses_nothing"],
+        ),
+        journal(
+            "opening_removes_the_old_file_first",
+            "Opening makes the journal anew, and for a while there is none: a kill in the middle of it takes all.",
+            Defect::RewritesAtOpening,
+            &["durability::a_kill_while_it_opens_syncs_maintains_or_closes_loses_nothing"],
         ),
     ]
 }
@@ -252,6 +274,9 @@ impl Journal {
 #[async_trait]
 impl Place for Journal {
     async fn open(&self) -> Result<Arc<dyn StorageBackend>> {
+        if self.defect == Defect::RewritesAtOpening {
+            rewrite(&self.journal(), &self.fired).await;
+        }
         let before = fs::read(self.journal()).ok();
         let closed = self
             .left
@@ -326,6 +351,19 @@ impl Failpoints for Journal {
     }
 }
 
+/// Makes a file anew, with the same content.
+async fn rewrite(journal: &Path, fired: &Fired) {
+    let Ok(bytes) = fs::read(journal) else {
+        return;
+    };
+    fired.fire();
+    let [until_removed, until_made] = REWRITING;
+    tokio::time::sleep(until_removed).await;
+    fs::remove_file(journal).expect("the temporary directory can be written");
+    tokio::time::sleep(until_made).await;
+    fs::write(journal, bytes).expect("the temporary directory can be written");
+}
+
 /// Marks the journal as written by a newer format.
 fn renew_format(directory: &Path) -> std::io::Result<()> {
     let file = directory.join("journal");
@@ -398,6 +436,9 @@ hooked!(Opened {
             fs::create_dir_all(directory).expect("the temporary directory can be written");
             // A second close finds it done.
             let _ = fs::rename(&self.buffer, &self.journal);
+        }
+        if self.defect == Defect::RewritesAtClose {
+            rewrite(&self.journal, &self.fired).await;
         }
         let torn = self.left.torn.lock().expect("nobody panics with it").take();
         if let Some(torn) = torn {
