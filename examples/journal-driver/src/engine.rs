@@ -28,6 +28,7 @@ use crate::entry::{Entry, Kind, loose, pass_over, skip, snapshot};
 use crate::error::{Failure, unavailable};
 use crate::faults::Faults;
 use crate::journal::{Draft, Journal};
+use crate::mark::Mark;
 use crate::place::Place;
 
 /// Rounds end here, so that nobody waits for an endless one.
@@ -213,13 +214,19 @@ fn compact_at(journal: &Journal) -> u64 {
 impl Engine {
     fn open(config: &JournalConfig, faults: Faults) -> Result<Self> {
         let place = Place::hold(&config.storage_dir)?;
+        let unwritable = |error| unavailable(place.dir(), "it cannot be written", error);
         let (journal, model) = if place.is_new() {
             let model = Model::new();
             let draft = Draft::write(place.dir(), &[&snapshot(model.contents())], &faults);
-            let journal = draft.and_then(Draft::publish);
-            let unwritable = |error| unavailable(place.dir(), "it cannot be written", error);
-            (journal.map_err(unwritable)?, model)
+            let journal = draft.and_then(Draft::publish).map_err(unwritable)?;
+            Mark::Open.write(place.dir()).map_err(unwritable)?;
+            (journal, model)
         } else {
+            let mark = Mark::read(place.dir())?;
+            mark.map_or(Ok(()), |mark| mark.check(place.dir()))?;
+            if mark != Some(Mark::Open) {
+                Mark::Open.write(place.dir()).map_err(unwritable)?;
+            }
             Journal::open(place.dir(), &faults)?
         };
         place.tidy();
@@ -416,7 +423,11 @@ impl Engine {
             // It changes nothing, and its sync is for the loss of power after a weaker promise: losing either is legal.
             let _ = disk.journal.settle(true);
             disk.journal.append(&Entry::new(Kind::Close).bytes);
-            let _ = disk.journal.settle(true);
+            if disk.journal.settle(true).is_ok() {
+                let len = disk.journal.len();
+                // Without it the next opening takes the journal for one that was not closed.
+                let _ = Mark::Closed { len }.write(disk.place.dir());
+            }
         }
         // Lets the lock go.
         self.disk = None;

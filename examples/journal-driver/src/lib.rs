@@ -31,6 +31,7 @@ mod entry;
 mod error;
 mod faults;
 mod journal;
+mod mark;
 mod place;
 
 pub use backend::JournalBackend;

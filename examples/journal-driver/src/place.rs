@@ -10,8 +10,9 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use storage_api::Result;
 
-use crate::error::{foreign, held, unavailable};
+use crate::error::{damaged, foreign, held, unavailable};
 use crate::journal::{DRAFT_NAME, Journal, NAME, sync_directory_of};
+use crate::mark::MARK_NAME;
 
 /// The name of the file that is locked, and says who holds it.
 const LOCK_NAME: &str = "LOCK";
@@ -102,6 +103,9 @@ fn recognise(dir: &Path) -> Result<()> {
     let journal = dir.join(NAME);
     if journal.exists() {
         return Journal::check_head(&journal);
+    }
+    if dir.join(MARK_NAME).exists() {
+        return Err(damaged(&journal, 0, "it is missing"));
     }
     let unreadable = |error| unavailable(dir, "it cannot be read", error);
     for entry in fs::read_dir(dir).map_err(unreadable)? {

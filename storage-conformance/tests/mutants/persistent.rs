@@ -248,6 +248,8 @@ impl Journal {
     }
 
     async fn backend(&self, directory: &Path) -> Result<Arc<JournalBackend>> {
+        // By which what the defects do would be told. It may be gone already.
+        let _ = fs::remove_file(directory.join("MARK"));
         let mut config = JournalConfig::new(directory).disk_reserve(0);
         if self.defect == Defect::SyncsNothing {
             config = config.durability(Durability::ProcessCrash);

@@ -155,6 +155,10 @@ impl FaultyPlace {
 impl Place for FaultyPlace {
     async fn open(&self) -> Result<Arc<dyn StorageBackend>> {
         let file = self.directory.join("journal");
+        if self.fault != Fault::None {
+            // By which what they do would be told. It may be gone already.
+            let _ = fs::remove_file(self.directory.join("MARK"));
+        }
         let is_gone = fs::metadata(&file).map_or(true, |found| found.len() == 0);
         if !is_gone {
             self.edit(&file).map_err(told)?;

@@ -114,6 +114,66 @@ async fn a_byte_damaged_before_the_tail_is_refused_and_the_file_left_as_it_is() 
 }
 
 #[tokio::test]
+async fn a_journal_that_was_closed_and_lost_its_end_or_all_is_refused_and_left_as_it_is() {
+    let story = Story::new();
+    let backend = story.open().await;
+    story.day(&backend).await;
+    backend.close().await.unwrap();
+    let whole = story.bytes();
+    let journal = story.path("journal");
+
+    for len in 0..whole.len() {
+        fs::write(&journal, &whole[..len]).unwrap();
+        for _ in 0..2 {
+            let error = story.try_open().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupted, "cut to {len}: {error}");
+        }
+        assert_eq!(story.bytes(), &whole[..len]);
+    }
+    fs::remove_file(&journal).unwrap();
+    for _ in 0..2 {
+        let error = story.try_open().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+        assert!(!journal.exists(), "it is not made anew");
+    }
+    fs::write(&journal, &whole).unwrap();
+    story.open().await;
+}
+
+#[tokio::test]
+async fn a_journal_of_a_killed_process_that_is_gone_is_not_made_anew() {
+    let story = Story::new();
+    let backend = story.open_home().await;
+    // As a kill leaves it.
+    let mark = fs::read(story.path("MARK")).unwrap();
+    drop(backend);
+    fs::write(story.path("MARK"), mark).unwrap();
+    fs::remove_file(story.path("journal")).unwrap();
+
+    let error = story.try_open().await.unwrap_err();
+
+    assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+}
+
+#[tokio::test]
+async fn a_mark_that_is_damaged_anywhere_is_refused() {
+    let story = Story::new();
+    drop(story.open_home().await);
+    let path = story.path("MARK");
+    let whole = fs::read(&path).unwrap();
+
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        for damaged in [&damaged[..], &whole[..at]] {
+            fs::write(&path, damaged).unwrap();
+            let error = story.try_open().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupted, "byte {at}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_frame_within_a_payload_is_no_frame() {
     let story = Story::new();
     let backend = story.open_home().await;
@@ -188,6 +248,7 @@ async fn a_crash_in_the_middle_of_the_first_opening_leaves_an_empty_place() {
 
     for len in 0..first.len() {
         fs::remove_file(story.path("journal")).unwrap();
+        fs::remove_file(story.path("MARK")).unwrap();
         fs::write(story.path("journal.new"), &first[..len]).unwrap();
         let backend = story.open().await;
         assert_eq!(seen(&backend).await.unwrap(), Seen::default());

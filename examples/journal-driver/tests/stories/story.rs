@@ -110,7 +110,10 @@ impl Story {
         fs::read(self.path("journal")).unwrap()
     }
 
+    /// Leaves the journal as one that was not closed.
     pub(crate) fn set_bytes(&self, bytes: &[u8]) {
+        // It may be gone already.
+        let _ = fs::remove_file(self.path("MARK"));
         fs::write(self.path("journal"), bytes).unwrap();
     }
 
