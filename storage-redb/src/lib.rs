@@ -22,7 +22,8 @@
 //! - `power-loss` by default: `Ok` comes after an fdatasync that everybody who waits shares. `process-crash` costs the same
 //!   sync, because redb keeps what was not synced in the memory of the process. With `none` nobody waits; the file is whole
 //!   at every moment, and holds a prefix.
-//! - After the process was killed the next opening walks the whole file once: that is redb's repair.
+//! - After the process was killed the next opening walks the whole file once: that is redb's repair. Where the pages of the
+//!   last commit are damaged it goes back to the one before, as it takes them for what the kill cut off.
 //! - Space is given back by compacting the file once less than a quarter of it is in use: five seconds after the last write,
 //!   or at once if the file is larger than 64 MiB. Meanwhile operations wait; it takes as long as copying what is in use.
 //! - Rows carry checksums of their own, and an item is shown only where its rows fit each other, so that damage is told and

@@ -25,7 +25,8 @@
 //!   the process, so that `Ok` comes after a flush, which everybody who waits shares. With `none` nobody waits.
 //! - A place that was closed was synced, file by file, and sealed: whatever changes a file of it up to 16 MiB is told at the
 //!   next opening, and of a larger one what changes its length. In the log of a process that was killed sled cannot tell
-//!   damage from what the kill cut off; rows carry checksums, so that what is shown was written.
+//!   damage from what the kill cut off, wherever it is, and goes back to an earlier moment, so that clause OPEN-3 holds only
+//!   in part: rows carry checksums, so that what is shown was written, and a log that is empty or gone is told.
 //! - Space is used again, but never given back to the system as a whole: a place of which all items have gone stays larger than
 //!   a new one, so that clause USE-1 does not hold there.
 //! - The cache bounds the pages in memory. What sled knows about each page comes on top and grows with the data.
