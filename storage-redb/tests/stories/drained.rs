@@ -1,5 +1,7 @@
 //! A queue through which much has gone: nobody walks over what is left of it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
