@@ -376,9 +376,13 @@ impl OrderedKv for RocksEngine {
         let _ = space::flush(&opened);
         drop(opened);
         // Without a seal the next opening takes the place for that of a process that was killed.
-        let _ = self
+        let sealed = self
             .files()
             .and_then(|files| Seal::of(&self.place).set(&files));
+        if sealed.is_ok() {
+            // The seal tells more.
+            let _ = forget_first_log(&self.directory());
+        }
         Ok(())
     }
 }

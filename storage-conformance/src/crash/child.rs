@@ -152,9 +152,9 @@ fn serve(harness: &dyn Harness, role: &str, place: &Locator) -> Served {
     })
 }
 
-/// How often a place that somebody holds is tried, and how long after each time: whoever is on the way out gets five seconds,
-/// however busy the machine is.
-pub(crate) const ATTEMPTS_MAX: usize = 5000;
+/// How often a place that somebody holds is tried, and how long after each time: whoever is on the way out gets a minute,
+/// however busy the machine and slow its disk.
+pub(crate) const ATTEMPTS_MAX: usize = 60_000;
 pub(crate) const AFTER_ATTEMPT: Duration = Duration::from_millis(1);
 
 /// Opens a place that was left. For a moment it can be held all the same: by a process that somebody else is just starting,
