@@ -23,6 +23,8 @@ const DIRECTORY: &str = "queue.sled";
 const LOG: &str = "db";
 /// The same within the place.
 pub(crate) const FILE: &str = "queue.sled/db";
+/// Where sled keeps what may not change between openings.
+const SETTINGS: &str = "conf";
 /// Where sled keeps values that are too large for its log.
 const BLOBS: &str = "blobs";
 /// How the name of a snapshot ends while it is written.
@@ -69,7 +71,7 @@ impl SledEngine {
         let directory = place.join(DIRECTORY);
         make_private(&directory).map_err(|error| translate_io("making the directory", error))?;
         let removed = remove_unfinished(&directory);
-        removed.map_err(|error| translate_io("removing an unfinished snapshot", error))?;
+        removed.map_err(|error| translate_io("removing what is unfinished", error))?;
         let config = sled::Config::new()
             .path(directory)
             .cache_capacity(cache_bytes as u64)
@@ -142,9 +144,14 @@ impl SledEngine {
     }
 }
 
-/// Removes the snapshot that a process was writing when it was killed. sled gives it a name of its own until it is whole, and
-/// takes it for a damaged one all the same; the one before it is still there.
+/// Removes what a process was writing when it was killed: a snapshot, and the settings of a log that was never made.
+///
+/// sled gives a snapshot a name of its own until it is whole, and takes it for a damaged one all the same; the one before it is
+/// still there. Settings are written before the log is made, and half of them are damaged for ever.
 fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    if !directory.join(LOG).try_exists()? && directory.join(SETTINGS).try_exists()? {
+        fs::remove_file(directory.join(SETTINGS))?;
+    }
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path
