@@ -6,6 +6,8 @@
 
 mod damage;
 mod disks;
+mod layer;
+mod moments;
 mod places;
 mod power;
 mod processes;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         trials.extend(power::unsynced(driver));
         trials.extend(power::command(driver));
         trials.push(syncs::trial(driver));
+        trials.push(moments::trial(driver));
         for story in disks::ALL {
             trials.push(trial(driver, *story).with_ignored_flag(!mounts));
         }

@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdout, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use storage_api::{Durability, ErrorKind, RetryHint};
+use tokio::time::Instant;
 
 use crate::Story;
 use crate::role;
@@ -25,10 +29,14 @@ pub(crate) const ALL: &[(&str, Story)] = &[
     ),
 ];
 
+pub(crate) const OPENING: &str = "opening";
 const OPENED: &str = "opened";
 const PRODUCED: &str = "produced";
 const COMPLETED: &str = "completed";
-const CLOSING: &str = "closing";
+pub(crate) const CLOSING: &str = "closing";
+const CLOSED: &str = "closed";
+
+pub(crate) const SIGKILL: i32 = 9;
 
 /// Opens the place and holds it until its standard input ends.
 pub(crate) fn hold(scene: &Scene) {
@@ -42,6 +50,7 @@ pub(crate) fn hold(scene: &Scene) {
 /// Opens the place, produces one item, and closes it; says what it is at.
 pub(crate) fn work(scene: &Scene) {
     run(async {
+        say(OPENING);
         let storage = scene.open().await;
         say(OPENED);
         let home = home_in(&storage).await;
@@ -49,6 +58,7 @@ pub(crate) fn work(scene: &Scene) {
         say(PRODUCED);
         say(CLOSING);
         storage.close().await.unwrap();
+        say(CLOSED);
     });
 }
 
@@ -78,7 +88,18 @@ pub(crate) fn say(word: &str) {
 
 /// This program in a role, and what it says.
 pub(crate) fn start(role: &str, driver: &str, scene: &Scene) -> (Child, BufReader<ChildStdout>) {
+    start_with(role, driver, scene, |_| ())
+}
+
+/// The same, with what is added to its command.
+pub(crate) fn start_with(
+    role: &str,
+    driver: &str,
+    scene: &Scene,
+    add: impl FnOnce(&mut Command),
+) -> (Child, BufReader<ChildStdout>) {
     let mut command = role::command(&[], role, driver, scene.root());
+    add(&mut command);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     if let Some(durability) = scene.durability() {
         command.env(role::DURABILITY, durability);
@@ -110,45 +131,129 @@ fn a_second_process_is_told_who_holds_the_place(driver: &str) {
     run(async { scene.open().await.close().await }).unwrap();
 }
 
-fn kills_while_opening_and_closing_lose_nothing(driver: &str) {
-    const ROUNDS: u32 = 24;
-    let scene = Scene::new(driver);
-    let (mut acknowledged, mut begun) = (0, 0);
+/// What killed processes have said of the items of [`work`].
+#[derive(Default)]
+pub(crate) struct Kept {
+    acknowledged: usize,
+    begun: usize,
+}
 
-    for round in 0..ROUNDS {
-        let (mut child, mut says) = start("work", driver, &scene);
-        // Later and later within the opening, then within the closing.
-        let turns = round / 2 * 40;
-        if round % 2 == 0 {
-            pass(turns);
-        } else {
-            assert!(wait_for(CLOSING, &mut says), "it ended early");
-            pass(turns);
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // What it had said before is still in the pipe.
-        let said: Vec<_> = says.lines().map(Result::unwrap).collect();
-        let has_said = |word: &str| round % 2 == 1 || said.iter().any(|line| line == word);
-        acknowledged += usize::from(has_said(PRODUCED));
-        begun += usize::from(has_said(OPENED));
+impl Kept {
+    pub(crate) fn hear(&mut self, said: &[String]) {
+        let has_said = |word: &str| said.iter().any(|line| line == word);
+        self.acknowledged += usize::from(has_said(PRODUCED));
+        self.begun += usize::from(has_said(OPENED));
     }
-    let (found, findings) = run(async {
-        let storage = scene.open().await;
-        let found = items(&home_in(&storage).await).await.unwrap();
-        let findings = storage.verify().await.unwrap();
-        storage.close().await.unwrap();
-        (found, findings)
-    });
 
+    /// Opens the place: what was acknowledged is there, and nothing that was not begun.
+    pub(crate) fn compare(&self, scene: &Scene, told: &str) {
+        let Self {
+            acknowledged,
+            begun,
+        } = *self;
+        let (found, findings) = run(async {
+            let storage = scene.open().await;
+            let found = items(&home_in(&storage).await).await.unwrap();
+            let findings = storage.verify().await.unwrap();
+            storage.close().await.unwrap();
+            (found, findings)
+        });
+
+        assert!(
+            (acknowledged..=begun).contains(&found.len()),
+            "{told}: {acknowledged} items were acknowledged, {begun} begun, and there are {}",
+            found.len()
+        );
+        let payload = payload(7, 2000);
+        assert!(found.values().all(|found| *found == payload), "{told}");
+        assert_eq!(findings, Vec::<String>::new(), "{told}");
+    }
+}
+
+/// At moments of the clock, wherever the driver is then; [`crate::moments`] counts what it does.
+fn kills_while_opening_and_closing_lose_nothing(driver: &str) {
+    const ROUNDS: u32 = 12;
+    let (scene, mut kept) = (Scene::new(driver), Kept::default());
+    live(driver, &scene, None, &mut kept);
+    let mut told = String::new();
+
+    for (line, end) in [(OPENING, OPENED), (CLOSING, CLOSED)] {
+        let whole = live(driver, &scene, None, &mut kept).between(line, end);
+        let mut within = 0;
+        for round in 0..ROUNDS {
+            // From the beginning to a third behind the end, and closer to each other where it begins.
+            let due = whole * 4 * round * round / (3 * (ROUNDS - 1) * (ROUNDS - 1));
+            let life = live(driver, &scene, Some((line, due)), &mut kept);
+            within += usize::from(!life.has_said(end));
+        }
+        told += &format!("{within} of {ROUNDS} kills fell while it was {line}; ");
+    }
+
+    kept.compare(&scene, &told);
+}
+
+/// What a process said, and when that was heard.
+struct Life(Vec<(String, Instant)>);
+
+impl Life {
+    fn has_said(&self, word: &str) -> bool {
+        self.0.iter().any(|(line, _)| line == word)
+    }
+
+    fn between(&self, begin: &str, end: &str) -> Duration {
+        let at = |word| self.0.iter().find(|(line, _)| line == word).unwrap().1;
+        at(end).saturating_duration_since(at(begin))
+    }
+}
+
+/// Lets a process work in the place, and kills it when so much time has passed since that line.
+fn live(driver: &str, scene: &Scene, kill: Option<(&str, Duration)>, kept: &mut Kept) -> Life {
+    let (mut child, says) = start("work", driver, scene);
+    let lines = listen(says);
+    let mut life = Life(Vec::new());
+    let mut due = None;
+    loop {
+        let line = match due {
+            None => lines.recv().ok(),
+            Some(due) => {
+                match lines.recv_timeout(Instant::saturating_duration_since(&due, Instant::now())) {
+                    Ok(line) => Some(line),
+                    Err(RecvTimeoutError::Disconnected) => None,
+                    Err(RecvTimeoutError::Timeout) => {
+                        child.kill().unwrap();
+                        // What it had said before is still in the pipe.
+                        lines.recv().ok()
+                    }
+                }
+            }
+        };
+        let Some(line) = line else { break };
+        match kill {
+            Some((sign, waits)) if line.0 == sign => due = Some(line.1 + waits),
+            _ => {}
+        }
+        life.0.push(line);
+    }
+    let ended = child.wait().unwrap();
+    let said: Vec<_> = life.0.iter().map(|(line, _)| line.clone()).collect();
+    let is_killed = kill.is_some() && ended.signal() == Some(SIGKILL);
     assert!(
-        (acknowledged..=begun).contains(&found.len()),
-        "{acknowledged} items were acknowledged, {begun} begun, and there are {}",
-        found.len()
+        is_killed || ended.success(),
+        "it ends with {ended} behind {said:?}"
     );
-    let payload = payload(7, 2000);
-    assert!(found.values().all(|found| *found == payload));
-    assert_eq!(findings, Vec::<String>::new());
+    kept.hear(&said);
+    life
+}
+
+/// The lines of a process as they come, until it has ended.
+fn listen(says: BufReader<ChildStdout>) -> Receiver<(String, Instant)> {
+    let (heard, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        says.lines()
+            .map(|line| (line.unwrap(), Instant::now()))
+            .try_for_each(|line| heard.send(line))
+    });
+    lines
 }
 
 fn kills_at_process_crash_lose_nothing_acknowledged(driver: &str) {
@@ -213,11 +318,5 @@ fn kills_at_process_crash_lose_nothing_acknowledged(driver: &str) {
         assert_eq!(findings, Vec::<String>::new(), "{told}");
         completed.extend(expected.into_keys().filter(|id| !found.contains_key(id)));
         expected = found;
-    }
-}
-
-fn pass(turns: u32) {
-    for _ in 0..turns {
-        std::thread::yield_now();
     }
 }

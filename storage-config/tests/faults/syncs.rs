@@ -1,14 +1,13 @@
 //! A disk whose syncs fail: the system itself says so, to the engine.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use libtest_mimic::{Completion, Failed, Trial};
 use storage_api::{ErrorKind, Outcome, RetryHint};
 
-use crate::role;
 use crate::scene::{Scene, home_in, items, payload, produce, run};
+use crate::{layer, role};
 
 const SOURCE: &str = include_str!("failing_sync.c");
 
@@ -30,7 +29,7 @@ fn stops_writes(driver: &str) -> Result<Completion, Failed> {
         return Ok(Completion::ignored_with(reason));
     }
     let scratch = tempfile::tempdir()?;
-    let layer = match compile(scratch.path()) {
+    let layer = match layer::compile(scratch.path(), SOURCE) {
         Ok(layer) => layer,
         Err(reason) => return Ok(Completion::ignored_with(reason)),
     };
@@ -83,20 +82,4 @@ pub(crate) fn broken_disk(scene: &Scene) {
         // It may say that it has stopped.
         let _ = storage.close().await;
     });
-}
-
-/// The layer, or why it cannot be had.
-fn compile(directory: &Path) -> Result<PathBuf, String> {
-    let (source, library) = (directory.join("layer.c"), directory.join("layer.so"));
-    fs::write(&source, SOURCE).map_err(|error| error.to_string())?;
-    let ran = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .args([&library, &source])
-        .arg("-ldl")
-        .output()
-        .map_err(|error| format!("no C compiler for failing syncs: cc: {error}"))?;
-    match ran.status.success() {
-        true => Ok(library),
-        false => Err("cc does not compile failing syncs".to_owned()),
-    }
 }
