@@ -17,8 +17,8 @@ pub(crate) const ALL: &[(&str, Story)] = &[
         damage_of_any_file_is_told_or_without_effect,
     ),
     (
-        "damage_of_a_killed_place_is_told_or_passes_for_an_earlier_moment",
-        damage_of_a_killed_place_is_told_or_passes_for_an_earlier_moment,
+        "damage_of_a_killed_place_is_told_or_passes_for_its_tail",
+        damage_of_a_killed_place_is_told_or_passes_for_its_tail,
     ),
 ];
 
@@ -123,9 +123,14 @@ pub(crate) fn grow(scene: &Scene) {
     });
 }
 
-/// Where a killed process stopped writing, an engine cannot tell damage from what the kill cut off: it may go back to a moment
-/// that there was, and shows nothing else.
-fn damage_of_a_killed_place_is_told_or_passes_for_an_earlier_moment(driver: &str) {
+/// Drivers whose engine cannot tell damage in the log of a killed process from its end, wherever in the log it is: there it
+/// goes back to a moment that there was, which is not what clause OPEN-3 wants.
+const GO_BACK: [&str; 1] = ["sled"];
+
+/// Where a killed process stopped writing, nobody can tell what was cut off from what the kill cut off: an engine may go back
+/// to a moment that there was, and shows nothing else. Where a bit flipped it may miss the last change alone, and where
+/// nothing is left of a file it misses all.
+fn damage_of_a_killed_place_is_told_or_passes_for_its_tail(driver: &str) {
     const FLIPS: usize = 48;
     let scene = Scene::new(driver);
     let (mut child, says) = start("grow", driver, &scene);
@@ -136,6 +141,9 @@ fn damage_of_a_killed_place_is_told_or_passes_for_an_earlier_moment(driver: &str
     let whole = files(&scene.place());
     let last = payload(ITEMS - 1, ITEM_BYTES);
     let holds_items = |bytes: &[u8]| bytes.windows(64).any(|some| *some == last[8..72]);
+    let newest = moments.last().unwrap();
+    let before = moments.iter().rfind(|moment| *moment != newest).unwrap();
+    let goes_back = GO_BACK.contains(&driver);
     let (mut told, mut earlier) = (0, 0);
 
     for (path, bytes) in whole.iter().filter(|(_, bytes)| holds_items(bytes)) {
@@ -158,9 +166,15 @@ fn damage_of_a_killed_place_is_told_or_passes_for_an_earlier_moment(driver: &str
             match found {
                 Ok(found) => {
                     let found = format!("{MOMENT} {found}");
-                    let at = moments.iter().position(|one| *one == found);
-                    let at = at.unwrap_or_else(|| panic!("{name} {damage:?} shows {found}"));
-                    earlier += usize::from(at + 1 < moments.len());
+                    let is_allowed = match damage {
+                        Damage::Emptied => false,
+                        Damage::Flipped { .. } | Damage::FlippedAt { .. } if !goes_back => {
+                            [newest, before].contains(&&found)
+                        }
+                        _ => moments.contains(&found),
+                    };
+                    assert!(is_allowed, "{name} {damage:?} shows {found}");
+                    earlier += usize::from(found != *newest);
                 }
                 Err(error) => {
                     let is_told =
@@ -171,7 +185,7 @@ fn damage_of_a_killed_place_is_told_or_passes_for_an_earlier_moment(driver: &str
             }
         }
     }
-    assert!(told + earlier > 0, "nothing was damaged");
+    assert!(told > 0, "nothing was told, {earlier} times it went back");
     restore(&scene.place(), &whole);
     let found = run(async { moment(&scene.open().await).await.unwrap() });
     assert_eq!(Some(&format!("{MOMENT} {found}")), moments.last());
