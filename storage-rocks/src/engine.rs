@@ -20,7 +20,7 @@ use storage_kv::{
 
 use crate::config::RocksConfig;
 use crate::error::{translate, translate_io, translate_opening};
-use crate::first_log::{check_first_log, forget_first_log, note_first_log};
+use crate::first_log::{check_first_log, forget_first_log, note_first_log, open_without_note};
 use crate::log::{check_logs, logs};
 use crate::run::{Run, Runs};
 use crate::space::{self, Hidden};
@@ -110,13 +110,16 @@ impl RocksEngine {
             .map_err(|error| translate_io("making the directory", error))?;
         check_logs(&directory)?;
         check_first_log(&directory)?;
-        forget_first_log(&directory).map_err(|error| translate_io("opening its logs", error))?;
+        open_without_note(&directory, || Self::open_database(&directory, config))
+    }
+
+    fn open_database(directory: &Path, config: &RocksConfig) -> KvResult<Opened> {
         let cache = Cache::new_lru_cache(config.get_cache_bytes());
         let families = Keyspace::ALL.map(|space| {
             ColumnFamilyDescriptor::new(space.name(), family_options(space, config, &cache))
         });
         let options = database_options(config);
-        let database = DB::open_cf_descriptors(&options, &directory, families);
+        let database = DB::open_cf_descriptors(&options, directory, families);
         let opened = Opened {
             hidden: Hidden::default(),
             runs: Runs::default(),

@@ -2,7 +2,7 @@
 //! one that follows it.
 //!
 //! What was written since an opening may be in logs alone, and RocksDB takes a log that is empty or not there for one to which
-//! nothing was written. The note is removed before RocksDB opens the place, as it replaces its logs then, so that a kill
+//! nothing was written. The note is taken away while RocksDB opens the place, as it replaces its logs then, so that a kill
 //! meanwhile leaves none.
 //!
 //! ```text
@@ -22,6 +22,8 @@ use crate::log::{begins_whole, logs, number_of};
 
 const NOTE: &str = "first-log";
 const NOTE_NEW: &str = "first-log.new";
+/// Its name while RocksDB opens the place.
+const NOTE_ASIDE: &str = "first-log.old";
 /// Larger than any note.
 const NOTE_BYTES_MAX: u64 = 64;
 
@@ -47,12 +49,33 @@ pub(crate) fn check_first_log(directory: &Path) -> KvResult<()> {
     }
 }
 
-/// Removes the note: to be called before RocksDB opens the place.
+/// Removes the note: for a place that is sealed, which tells more.
 pub(crate) fn forget_first_log(directory: &Path) -> io::Result<()> {
     match fs::remove_file(directory.join(NOTE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.and_then(|()| File::open(directory)?.sync_all()),
     }
+}
+
+/// Takes the note away while RocksDB opens the place. Where that fails it is there again afterwards.
+pub(crate) fn open_without_note<T>(
+    directory: &Path,
+    open: impl FnOnce() -> KvResult<T>,
+) -> KvResult<T> {
+    let (note, aside) = (directory.join(NOTE), directory.join(NOTE_ASIDE));
+    match fs::rename(&note, &aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return open(),
+        renamed => renamed
+            .and_then(|()| File::open(directory)?.sync_all())
+            .map_err(|error| translate_io("opening its logs", error))?,
+    }
+    let opened = open();
+    // What is left of it aside says nothing to anybody.
+    let _ = match opened {
+        Ok(_) => fs::remove_file(aside),
+        Err(_) => fs::rename(aside, note),
+    };
+    opened
 }
 
 /// Notes a log to which something was written: to be called when that is on stable storage. Whether there is one.
@@ -159,9 +182,29 @@ mod tests {
         assert!(!is_refused(directory), "it is in tables");
         fs::remove_file(directory.join("000012.log")).unwrap();
         assert!(is_refused(directory), "there is none");
-        forget_first_log(directory).unwrap();
-        assert!(!is_refused(directory), "nobody knows of any");
-        forget_first_log(directory).unwrap();
+        for _ in 0..2 {
+            open_without_note(directory, || Ok(())).unwrap();
+            assert!(!is_refused(directory), "nobody knows of any");
+        }
+    }
+
+    #[test]
+    fn the_note_is_away_while_a_place_is_opened_and_back_where_that_fails() {
+        let directory = directory_with(&[("000004.log", &log_of(&[b"record"]))]);
+        assert!(note_first_log(directory.path()).unwrap());
+        let note = directory.path().join(NOTE);
+        let before = fs::read(&note).unwrap();
+
+        let refused = open_without_note(directory.path(), || -> KvResult<()> {
+            assert!(!note.exists());
+            Err(KvError::new(KvErrorKind::Unavailable, "no"))
+        });
+
+        assert!(refused.is_err());
+        assert_eq!(fs::read(&note).unwrap(), before);
+        open_without_note(directory.path(), || Ok(())).unwrap();
+        let left = fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(left, 1, "the log alone");
     }
 
     #[test]
