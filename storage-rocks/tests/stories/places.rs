@@ -1,9 +1,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use storage_api::{Capability, Durability, ErrorKind, StorageBackend};
+use storage_api::{Capability, Durability, ErrorKind, ItemStore, StorageBackend};
 use storage_stories::scene::{
-    assert_verified, contents, copy, furnish, furnish_and_close, open, refusal,
+    assert_verified, batch, contents, copy, data_files, furnish, furnish_and_close, home, open,
+    refusal,
 };
 
 use crate::driver::Rocks;
@@ -93,6 +94,40 @@ async fn a_log_that_is_damaged_before_its_tail_is_refused_and_left_as_it_was() {
 
         assert_eq!(error.kind(), ErrorKind::Corrupted, "byte {at}: {error}");
         assert_eq!(fs::read(&log).unwrap(), bytes);
+    }
+}
+
+/// What was written since the opening is in logs alone, and what was there before is in tables.
+#[tokio::test]
+async fn logs_of_which_nothing_is_left_are_refused_also_where_there_are_tables() {
+    let scratch = tempfile::tempdir().unwrap();
+    let place = scratch.path().join("place");
+    furnish_and_close::<Rocks>(&place).await;
+    let backend = open::<Rocks>(&place).await;
+    let later = batch(3, b"later");
+    backend.produce(&home(), later).await.unwrap();
+    for is_removed in [true, false] {
+        let damaged = scratch.path().join("damaged");
+        copy(&place, &damaged);
+        let files = data_files::<Rocks>(&damaged).into_iter();
+        let logs: Vec<_> = files
+            .filter(|file| file.extension().is_some_and(|end| end == "log"))
+            .collect();
+        assert!(!logs.is_empty());
+        for log in logs {
+            match is_removed {
+                true => fs::remove_file(log).unwrap(),
+                false => fs::write(log, "").unwrap(),
+            }
+        }
+
+        for _ in 0..2 {
+            let error = refusal::<Rocks>(&damaged).await;
+
+            let kind = error.kind();
+            assert_eq!(kind, ErrorKind::Corrupted, "removed {is_removed}: {error}");
+        }
+        fs::remove_dir_all(damaged).unwrap();
     }
 }
 
