@@ -123,23 +123,28 @@ static int keep(int fd, const char *function) {
         int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, function);
         return real(fd);
     }
-    if (fstat(fd, &found)) return -1;
     pthread_mutex_lock(&keeping);
+    if (fstat(fd, &found)) {
+        pthread_mutex_unlock(&keeping);
+        return -1;
+    }
     int is_kept = S_ISDIR(found.st_mode) ? keep_directory(fd) : keep_file(fd, found.st_size);
     if (!is_kept) mark("failed");
     pthread_mutex_unlock(&keeping);
     return 0;
 }
 
-/* A length that was set is a single number, which reaches the disk wholly or not at all. */
+/* A length that was set is a single number, which reaches the disk wholly or not at all. It is marked before it is set, as a kill
+   may come in between, and not while a sync looks at the file. */
 static int set_length(int fd, off_t len, const char *function) {
     int (*real)(int, off_t) = (int (*)(int, off_t))dlsym(RTLD_NEXT, function);
     char name[NAME], length[NAME + 2];
+    if (!is_watched(fd) || !name_of(fd, "", name)) return real(fd, len);
+    snprintf(length, sizeof length, "l%s", name);
+    pthread_mutex_lock(&keeping);
+    mark(length);
     int done = real(fd, len);
-    if (!done && is_watched(fd) && name_of(fd, "", name)) {
-        snprintf(length, sizeof length, "l%s", name);
-        mark(length);
-    }
+    pthread_mutex_unlock(&keeping);
     return done;
 }
 
